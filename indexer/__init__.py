@@ -1,0 +1,1 @@
+"""What midline knows about a workspace's files; it knows nothing of LSP or of models."""
