@@ -1,0 +1,49 @@
+"""pygls' protocol, made to keep our documents and to answer what it can't read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cattrs import Converter
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol
+from pygls.workspace import Workspace
+
+from lsp.documents import DocumentStore
+
+_MAX_UINT = 2**31 - 1  # LSP's uinteger, which lsprotocol enforces
+
+
+def _position(data: dict[str, Any], _: type) -> types.Position:
+    """A position with out-of-range numbers clamped: refusing the message would lose the edit it carries."""
+    line, character = (int(min(max(data[key], 0), _MAX_UINT)) for key in ("line", "character"))
+    return types.Position(line, character)
+
+
+class Protocol(LanguageServerProtocol):
+    """Use as ``LanguageServer(name, version, protocol_cls=Protocol)``; ``workspace`` is a DocumentStore."""
+
+    def __init__(self, server: LanguageServer, converter: Converter) -> None:
+        converter.register_structure_hook(types.Position, _position)
+        super().__init__(server, converter)
+
+    # pygls assigns a workspace of its own while it handles `initialize`, before any handler of ours runs.
+    # Converting at the assignment leaves the rest of that handler as it is.
+    @property
+    def _workspace(self) -> DocumentStore | None:
+        return self._store
+
+    @_workspace.setter
+    def _workspace(self, workspace: Workspace | None) -> None:
+        self._store = DocumentStore.replacing(workspace) if workspace else None
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """Read a message; a request that can't be read gets an error, or its sender would wait forever."""
+        try:
+            return super().structure_message(data)
+        except JsonRpcException as error:
+            if "id" in data and "method" in data:
+                self._send_response(data["id"], error=error.to_response_error())
+            raise
