@@ -1,0 +1,1 @@
+"""All that touches a model: its process, the protocol to it, scheduling, the KV ledger, sampling, offload."""

@@ -1,0 +1,36 @@
+"""``python -m lsp.engine CONFIG``: the engine's process; started by ``lsp.engine.client``, never by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+
+import filelock
+import msgspec
+
+from lsp.engine.config import EngineConfig, socket_path
+from lsp.engine.service import quiet_stdio, serve
+
+
+def main() -> int:
+    """Serve unless another engine with this configuration does; returns the exit code."""
+    config = msgspec.json.decode(sys.argv[1], type=EngineConfig)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
+    quiet_stdio()
+    path = socket_path(config.key)
+    lock = filelock.FileLock(path.with_suffix(".lock"), timeout=0, mode=0o600)
+    try:
+        with lock:
+            asyncio.run(serve(config, path))
+    except filelock.Timeout:
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    # The model's thread may still be in llama.cpp; the system takes the memory back faster than destructors do.
+    code = main()
+    logging.shutdown()
+    os._exit(code)

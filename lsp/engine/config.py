@@ -1,0 +1,64 @@
+"""What an engine is started with, and where clients that want the same one find it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from lsp import __version__, paths
+
+
+class EngineConfig(msgspec.Struct, frozen=True):
+    """One model on one machine.
+
+    Args:
+        model: path of the GGUF file.
+        n_ctx: cells of the KV cache; 0 lets midline choose.
+        threads: compute threads; 0 for one fewer than the physical cores.
+        gpu_layers: layers to offload; -1 lets midline choose.
+        idle_seconds: how long the engine stays after its last client left.
+    """
+
+    model: str
+    n_ctx: int = 0
+    threads: int = 0
+    gpu_layers: int = -1
+    idle_seconds: float = 600.0
+
+    @property
+    def key(self) -> str:
+        """Clients with equal keys share an engine; another version of midline's code gets its own."""
+        status = Path(self.model).stat()
+        shared = (
+            __version__,
+            _code_changed(),
+            self.model,
+            status.st_size,
+            status.st_mtime_ns,
+            self.n_ctx,
+            self.threads,
+            self.gpu_layers,
+        )
+        return hashlib.sha256(repr(shared).encode()).hexdigest()[:16]
+
+
+def _code_changed() -> int:
+    """When the engine's code last changed: an upgrade in place must not talk to the engine before it."""
+    return max(file.stat().st_mtime_ns for file in Path(__file__).parent.glob("*.py"))
+
+
+def socket_path(key: str) -> Path:
+    """The socket of the engine with this key, in a folder that only this user can enter.
+
+    Raises:
+        MidlineError: no such folder can be made.
+    """
+    path = paths.private_dir(paths.runtime_dir()) / f"engine-{key}.sock"
+    if len(os.fsencode(path)) < 100:  # the kernel's limit for a socket's path is 104 to 108 bytes
+        return path
+    short = hashlib.sha256(os.fsencode(path.parent)).hexdigest()[:8]
+    return paths.private_dir(Path(tempfile.gettempdir()) / f"midline-{os.getuid()}-{short}") / path.name

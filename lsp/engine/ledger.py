@@ -1,0 +1,231 @@
+"""The ledger of the KV cache: which tokens each sequence holds, and the cheapest way to a wanted prompt.
+
+Pure bookkeeping, no llama.cpp: the scheduler carries out what ``plan`` says and reports back what was computed.
+Cells are counted as llama.cpp's unified cache does: a cell shared by several sequences (``seq_cp``) counts once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Held:
+    """A sequence of the KV cache: position i holds ``tokens[i]`` in cell ``cells[i]``."""
+
+    seq: int
+    key: str
+    tokens: list[int] = field(default_factory=list)
+    cells: list[int] = field(default_factory=list)
+    last_used: int = 0
+    active: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to make sequence ``seq`` hold a wanted prompt.
+
+    Args:
+        seq: the sequence to use.
+        keep: how many of its first tokens stay; the rest is cut.
+        copy_from: a sequence to take tokens ``keep`` to ``copy_to`` from, if any.
+        copy_to: end of the copied part; equals ``keep`` when nothing is copied.
+        evict: sequences to clear afterwards, to make room.
+    """
+
+    seq: int
+    keep: int
+    copy_from: int | None
+    copy_to: int
+    evict: tuple[int, ...]
+
+    @property
+    def reused(self) -> int:
+        """How many tokens of the prompt need no computing."""
+        return self.copy_to
+
+
+class OutOfCellsError(Exception):
+    """The prompt and its answer don't fit, even with every idle sequence evicted."""
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the longest common prefix of two token lists."""
+    limit = min(len(a), len(b))
+    if a[:limit] == b[:limit]:  # the usual case, and a comparison in C
+        return limit
+    return next(i for i in range(limit) if a[i] != b[i])
+
+
+class Ledger:
+    """Tokens and cells of every sequence of one context.
+
+    Args:
+        n_seq: how many sequences the context has.
+        n_cells: how many cells they share.
+    """
+
+    def __init__(self, n_seq: int, n_cells: int) -> None:
+        self.n_cells = n_cells
+        self._held: dict[int, Held] = {}
+        self._free_seqs = list(range(n_seq - 1, -1, -1))
+        self._references: Counter[int] = Counter()
+        self._next_cell = 0
+        self._clock = 0
+
+    @property
+    def cells_used(self) -> int:
+        """Distinct cells in use."""
+        return len(self._references)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def tokens(self, seq: int) -> list[int]:
+        """The tokens that ``seq`` holds, in order of position."""
+        return self._held[seq].tokens
+
+    def plan(self, key: str, wanted: Sequence[int], reserve: int) -> Plan:
+        """The cheapest way to make the sequence of ``key`` hold ``wanted``.
+
+        At least the last token is left to compute, since its logits are what the caller is after.
+
+        Args:
+            key: the sequence's name; a new one is taken when none has it.
+            wanted: the prompt, not empty.
+            reserve: how many cells the answer may need.
+
+        Raises:
+            OutOfCellsError: there is no room, even with every idle sequence evicted.
+        """
+        wanted = list(wanted)
+        limit = len(wanted) - 1
+        own = self._by_key(key)
+        if own is None and not self._free_seqs:
+            own = self._oldest_idle()  # taken over, with whatever prefix it shares
+            if own is None:
+                raise OutOfCellsError
+        keep = min(common_prefix(own.tokens, wanted), limit) if own else 0
+        source, copy_to = None, keep
+        for other in self._held.values():
+            shared = min(common_prefix(other.tokens, wanted), limit)
+            if other is not own and shared > copy_to:
+                source, copy_to = other, shared
+        evict = self._make_room(own, keep, source, copy_to, len(wanted) - copy_to + reserve)
+        seq = own.seq if own else self._free_seqs[-1]
+        return Plan(seq, keep, source.seq if source else None, copy_to, evict)
+
+    def apply(self, plan: Plan, key: str) -> None:
+        """Record that ``plan`` was carried out: cut, then copied, then evicted. The sequence becomes active."""
+        if plan.seq not in self._held:
+            self._free_seqs.remove(plan.seq)
+            self._held[plan.seq] = Held(plan.seq, key)
+        held = self._held[plan.seq]
+        held.key = key
+        self._cut(held, plan.keep)
+        if plan.copy_from is not None:
+            source = self._held[plan.copy_from]
+            held.tokens += source.tokens[plan.keep : plan.copy_to]
+            cells = source.cells[plan.keep : plan.copy_to]
+            held.cells += cells
+            self._references.update(cells)
+        for seq in plan.evict:
+            self.drop(seq)
+        held.active = True
+        self._touch(held)
+
+    def extend(self, seq: int, tokens: Iterable[int]) -> None:
+        """Record that ``tokens`` were computed at the end of ``seq``."""
+        held = self._held[seq]
+        for token in tokens:
+            held.tokens.append(token)
+            held.cells.append(self._next_cell)
+            self._references[self._next_cell] = 1
+            self._next_cell += 1
+
+    def release(self, seq: int) -> None:
+        """The request on ``seq`` ended; its tokens stay until their cells are needed."""
+        held = self._held[seq]
+        held.active = False
+        self._touch(held)
+
+    def fork(self, seq: int, key: str) -> int | None:
+        """A new active sequence that shares all cells of ``seq``, or None when no sequence is free."""
+        if not self._free_seqs:
+            return None
+        new = self._free_seqs.pop()
+        held = self._held[seq]
+        self._held[new] = Held(new, key, list(held.tokens), list(held.cells), active=True)
+        self._references.update(held.cells)
+        self._touch(self._held[new])
+        return new
+
+    def drop(self, seq: int) -> None:
+        """Record that ``seq`` was cleared."""
+        self._cut(self._held[seq], 0)
+        del self._held[seq]
+        self._free_seqs.append(seq)
+
+    def forget(self, prefix: str) -> list[int]:
+        """Idle sequences whose key starts with ``prefix``."""
+        return [h.seq for h in self._held.values() if h.key.startswith(prefix) and not h.active]
+
+    def oldest_idle(self) -> int | None:
+        """The idle sequence used least recently."""
+        oldest = self._oldest_idle()
+        return oldest.seq if oldest else None
+
+    def is_active(self, key: str) -> bool:
+        """Whether a request is using the sequence of ``key``."""
+        held = self._by_key(key)
+        return held is not None and held.active
+
+    def _by_key(self, key: str) -> Held | None:
+        return next((held for held in self._held.values() if held.key == key), None)
+
+    def _oldest_idle(self) -> Held | None:
+        idle = (held for held in self._held.values() if not held.active)
+        return min(idle, key=lambda held: held.last_used, default=None)
+
+    def _make_room(
+        self, own: Held | None, keep: int, source: Held | None, copy_to: int, needed: int
+    ) -> tuple[int, ...]:
+        """Idle sequences to evict, least recently used first, until ``needed`` cells are free."""
+        references = self._references.copy()
+
+        def remove(cells: Sequence[int]) -> None:
+            for cell in cells:
+                references[cell] -= 1
+                if not references[cell]:
+                    del references[cell]
+
+        if own:
+            remove(own.cells[keep:])
+        if source:
+            references.update(source.cells[keep:copy_to])
+        # The source goes last: what it shares stays, but its own tail may be the next request's prefix.
+        spare = sorted(
+            (held for held in self._held.values() if not held.active and held is not own),
+            key=lambda held: (held is source, held.last_used),
+        )
+        evict: list[int] = []
+        while self.n_cells - len(references) < needed:
+            if not spare:
+                raise OutOfCellsError
+            victim = spare.pop(0)
+            remove(victim.cells)
+            evict.append(victim.seq)
+        return tuple(evict)
+
+    def _cut(self, held: Held, length: int) -> None:
+        for cell in held.cells[length:]:
+            self._references[cell] -= 1
+            if not self._references[cell]:
+                del self._references[cell]
+        del held.tokens[length:], held.cells[length:]
+
+    def _touch(self, held: Held) -> None:
+        self._clock += 1
+        held.last_used = self._clock

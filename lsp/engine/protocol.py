@@ -1,0 +1,194 @@
+"""What clients and the engine say to each other: one JSON object a line over a user-private socket.
+
+A prompt is a list of segments, so that the engine needs to know no prompt layout and text can never be mistaken
+for a special token: ``Special`` names a token of the model's vocabulary, ``Text`` is tokenised as plain text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+import msgspec
+
+from lsp.errors import MidlineError
+
+# One line holds one message; a prompt is bounded by the context, so a longer line is not one of ours.
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+StateName = Literal["starting", "ready", "busy", "restarting", "failed", "disabled"]
+SpecialName = Literal["bos", "prefix", "suffix", "middle", "separator", "repository"]
+Priority = Literal["completion", "warm"]
+
+
+class Special(msgspec.Struct, tag="special", frozen=True):
+    """A token that the model's vocabulary names; left out of the prompt when the vocabulary lacks it."""
+
+    name: SpecialName
+
+
+class Text(msgspec.Struct, tag="text", frozen=True):
+    """Plain text; nothing in it becomes a special token."""
+
+    text: str
+
+
+Segment = Special | Text
+
+
+class Generate(msgspec.Struct, tag="generate"):
+    """Continue ``prompt`` greedily.
+
+    Args:
+        id: chosen by the client, unique on its connection.
+        key: names the KV sequence; requests with one key reuse each other's common prefix.
+        prompt: the segments in order.
+        max_tokens: how many tokens to generate at most; 0 computes the prompt and stops (a warm-up).
+        heal: take back the prompt's last token and make the first generated ones spell its text again.
+        branches: how many alternatives, which differ in their first token.
+        priority: a ``completion`` goes before and interrupts a ``warm`` request.
+    """
+
+    id: int
+    key: str
+    prompt: list[Segment]
+    max_tokens: int
+    heal: bool = True
+    branches: int = 1
+    priority: Priority = "completion"
+
+
+class Cancel(msgspec.Struct, tag="cancel"):
+    """Stop request ``id``; it ends with ``Done(reason="cancelled")``."""
+
+    id: int
+
+
+class Forget(msgspec.Struct, tag="forget"):
+    """Sequences whose key starts with ``key`` are no longer needed; they are the first to be evicted."""
+
+    key: str
+
+
+class Ask(msgspec.Struct, tag="ask"):
+    """Ask for a ``State`` now."""
+
+
+ClientMessage = Generate | Cancel | Forget | Ask
+
+
+class Token(msgspec.Struct, tag="token"):
+    """The next piece of a branch.
+
+    Args:
+        id: the request.
+        branch: 0 is the likeliest alternative.
+        text: whole characters only; the healed part is not repeated.
+        logprob: natural logarithm of the token's probability among those allowed at this place.
+        eog: the probability that the model gave to ending here instead.
+    """
+
+    id: int
+    branch: int
+    text: str
+    logprob: float
+    eog: float
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a request cost; counts are tokens, times are milliseconds in the engine."""
+
+    tokens_evaluated: int = 0
+    tokens_reused: int = 0
+    tokens_generated: int = 0
+    queue_ms: float = 0.0
+    prefill_ms: float = 0.0
+    first_token_ms: float = 0.0
+    generate_ms: float = 0.0
+
+
+class Done(msgspec.Struct, tag="done"):
+    """A request's end; no ``Token`` of it follows."""
+
+    id: int
+    reason: Literal["eog", "length", "cancelled"]
+    usage: Usage
+
+
+class Failed(msgspec.Struct, tag="failed"):
+    """A request that could not be carried out."""
+
+    id: int
+    message: str
+    cure: str = ""
+
+
+class ModelFacts(msgspec.Struct, frozen=True):
+    """What the loaded model is; FIM fields say whether its vocabulary has the token."""
+
+    name: str
+    path: str
+    description: str
+    parameters: int
+    n_ctx_train: int
+    fim: bool
+    separator: bool
+    repository: bool
+    bos: bool
+
+
+class State(msgspec.Struct, tag="state"):
+    """How the engine is; sent on connecting, on each change, and when asked."""
+
+    state: StateName
+    detail: str = ""
+    cure: str = ""
+    progress: float = 0.0
+    model: ModelFacts | None = None
+    pid: int = 0
+    n_ctx: int = 0
+    cells_used: int = 0
+    sequences: int = 0
+    gpu_layers: int = 0
+    gpu_reason: str = ""
+    threads: int = 0
+    rss_bytes: int = 0
+    tokens_prewarmed: int = 0
+    backend: str = ""
+
+
+EngineMessage = Token | Done | Failed | State
+
+_encoder = msgspec.json.Encoder()
+_client_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+_engine_decoder: msgspec.json.Decoder[EngineMessage] = msgspec.json.Decoder(EngineMessage)
+
+
+def encode(message: ClientMessage | EngineMessage) -> bytes:
+    """One message as a line."""
+    return _encoder.encode(message) + b"\n"
+
+
+async def read_line(reader: asyncio.StreamReader) -> bytes | None:
+    """The next line, or None at the end of the stream or after a line too long to be ours."""
+    try:
+        line = await reader.readline()
+    except (ConnectionError, ValueError):  # ValueError: longer than the reader's limit
+        return None
+    return line if line.endswith(b"\n") else None
+
+
+def decode_client(line: bytes) -> ClientMessage:
+    """Raises ``MidlineError`` where the line is not a message of a client."""
+    try:
+        return _client_decoder.decode(line)
+    except msgspec.MsgspecError as error:
+        raise MidlineError(f"Not a message to the engine: {error}.") from error
+
+
+def decode_engine(line: bytes) -> EngineMessage:
+    """Raises ``MidlineError`` where the line is not a message of the engine."""
+    try:
+        return _engine_decoder.decode(line)
+    except msgspec.MsgspecError as error:
+        raise MidlineError(f"Not a message of the engine: {error}.") from error
