@@ -1,0 +1,51 @@
+# Every daily task is one command; `make` lists them. Each sets up what it needs first, once.
+PYTHON ?= python3
+# Where the demo completes: a line of a file of this repository, at its end.
+DEMO ?= docs/try_me.py:20
+
+SETUP := $(PYTHON) .ci/bootstrap.py
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types format clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install midline into .venv (compiles llama.cpp the first time: minutes)
+	@$(SETUP)
+
+demo: setup ## set up, get the model (490 MB, once) and show a completion
+	@$(BIN)/midline model pull
+	@$(BIN)/midline complete $(DEMO)
+
+# The tests run even when a linter finds fault, so that one run tells all; pytest's summary stays the last line.
+test: ## run every check: ruff, mypy, and the tests with the real model
+	@$(SETUP) --dev
+	@$(BIN)/midline model pull
+	@failed=; section() { printf '\n==> %s\n' "$$*"; "$$@" || failed="$$failed [$$*]"; }; \
+	section $(BIN)/ruff check; \
+	section $(BIN)/ruff format --check; \
+	section $(BIN)/mypy; \
+	[ -z "$$failed" ] || printf '\nFailed already:%s\n' "$$failed"; \
+	export OMP_WAIT_POLICY=passive; \
+	section $(BIN)/pytest; \
+	[ -z "$$failed" ]
+
+lint: ## ruff: faults and formatting, changing nothing
+	@$(SETUP) --dev
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: ## mypy, strict, on lsp and indexer
+	@$(SETUP) --dev
+	@$(BIN)/mypy
+
+format: ## let ruff mend what it can
+	@$(SETUP) --dev
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean: ## remove what these commands made here; models and pip's cache stay
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
