@@ -1,0 +1,392 @@
+"""Typed settings: defaults < user file < workspace file < client options; what is wrong is said, the rest applies.
+
+What a setting means and may be stands with its field, once: messages and ``docs/settings.md`` are made from it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any, Literal, cast
+
+import msgspec
+
+from indexer.languages import canonical
+from lsp.paths import config_dir
+
+FILE_NAME = "midline.toml"
+_MAX_FILE_BYTES = 64 * 1024
+_MAX_PROBLEMS = 10  # per source: a workspace's file is anybody's
+
+_STRINGS = tuple[str, ...]
+_IN_WORDS: dict[object, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    _STRINGS: "a list of non-empty strings",
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one setting is for and what it may be.
+
+    ``low`` and ``high`` bound numbers, ``also`` lists values allowed besides. A ``user_only`` setting can't be
+    set by a workspace's file, which comes with whatever repository was cloned. A ``joined`` list is added to,
+    never replaced, by each further source.
+    """
+
+    kind: Any
+    text: str
+    low: float = -math.inf
+    high: float = math.inf
+    also: tuple[object, ...] = ()
+    user_only: bool = False
+    joined: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, in words: ``"auto" or a whole number from 1 to 512``."""
+        kind = _IN_WORDS[self.kind]
+        if self.joined:
+            kind += ", none beginning with !"
+        if self.low > -math.inf:
+            kind += f" from {self.low:,} to {self.high:,}"
+        return " or ".join([*map(json.dumps, self.also), kind])
+
+    def checked(self, value: object) -> object:
+        """``value`` as the settings hold it.
+
+        Raises:
+            ValueError: it isn't allowed.
+        """
+        if any(type(value) is type(other) and value == other for other in self.also):
+            return value
+        try:
+            converted: Any = msgspec.convert(value, self.kind)
+        except msgspec.ValidationError as error:
+            raise ValueError(self.allowed) from error
+        if isinstance(converted, tuple):
+            # "!" would take back what another source has excluded.
+            fits = all(item and not (self.joined and item.startswith("!")) for item in converted)
+        else:
+            fits = isinstance(converted, str) or self.low <= converted <= self.high
+        if not fits:
+            raise ValueError(self.allowed)
+        return converted
+
+
+def _setting(
+    default: Any,
+    kind: object,
+    text: str,
+    *,
+    between: tuple[float, float] = (-math.inf, math.inf),
+    also: tuple[object, ...] = (),
+    user_only: bool = False,
+    joined: bool = False,
+) -> Any:
+    rule = Rule(kind, text, *between, also=also, user_only=user_only, joined=joined)
+    return field(default=default, metadata={"rule": rule})
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which models answer."""
+
+    completion: str = _setting(
+        "qwen2.5-coder-0.5b-instruct",
+        str,
+        "The model that completes: a name from `midline model list`, or the path of a GGUF file.",
+        user_only=True,
+    )
+    chat: str = _setting(
+        "", str, "The model that chats; empty: the one that completes. Nothing reads it yet.", user_only=True
+    )
+    n_ctx: int = _setting(
+        0,
+        int,
+        "Tokens that the model's context holds; 0: midline chooses.",
+        between=(512, 1_048_576),
+        also=(0,),
+        user_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How the model runs on this machine."""
+
+    threads: int | Literal["auto"] = _setting(
+        "auto",
+        int,
+        "Threads that compute; auto: one fewer than the physical cores.",
+        between=(1, 512),
+        also=("auto",),
+        user_only=True,
+    )
+    gpu_layers: int | Literal["auto"] = _setting(
+        "auto",
+        int,
+        "Layers of the model kept on the GPU; auto: all where they fit, else none.",
+        between=(0, 1_000),
+        also=("auto",),
+        user_only=True,
+    )
+    idle_minutes: float = _setting(
+        10.0,
+        float,
+        "Minutes that the model stays loaded after the last editor has left.",
+        between=(0, 1_440),
+        user_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class CompletionSettings:
+    """When and how code is completed."""
+
+    enabled: bool = _setting(True, bool, "Whether to complete at all.")
+    languages: tuple[str, ...] = _setting(
+        (),
+        _STRINGS,
+        "The languages to complete in, by their LSP identifiers; empty: all. An entry like `!markdown` leaves one out.",
+    )
+    max_tokens: int = _setting(96, int, "The most tokens that one completion may take to generate.", between=(1, 2_048))
+    min_confidence: float = _setting(
+        0.0, float, "Completions that the model is less sure of than this are not shown.", between=(0, 1)
+    )
+
+    def wanted_in(self, language: str) -> bool:
+        """Whether ``enabled`` and ``languages`` ask for completions in a language (an LSP identifier)."""
+        excluded = {canonical(entry[1:]) for entry in self.languages if entry.startswith("!")}
+        included = {canonical(entry) for entry in self.languages if not entry.startswith("!")}
+        language = canonical(language)
+        return self.enabled and language not in excluded and (not included or language in included)
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """What of the workspace is searched for context."""
+
+    enabled: bool = _setting(True, bool, "Whether to index the workspace. Nothing reads it yet.")
+    exclude: tuple[str, ...] = _setting(
+        (), _STRINGS, "Files not to index, as patterns of .gitignore. Nothing reads it yet."
+    )
+    max_file_kib: int = _setting(
+        512, int, "Larger files are not indexed, in KiB. Nothing reads it yet.", between=(1, 102_400)
+    )
+
+
+@dataclass(frozen=True)
+class PrivacySettings:
+    """What the model never sees."""
+
+    exclude: tuple[str, ...] = _setting(
+        (),
+        _STRINGS,
+        "Files never to complete in, as patterns of .gitignore. "
+        "The lists of all sources are joined: a workspace can add to yours, not take from it.",
+        joined=True,
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings; each section is a table of ``midline.toml``."""
+
+    model: ModelSettings = ModelSettings()
+    engine: EngineSettings = EngineSettings()
+    completion: CompletionSettings = CompletionSettings()
+    index: IndexSettings = IndexSettings()
+    privacy: PrivacySettings = PrivacySettings()
+
+
+_SECTIONS = {section.name: cast(Any, section.default) for section in fields(Settings)}
+_RULES: dict[str, Rule] = {
+    f"{name}.{leaf.name}": leaf.metadata["rule"] for name, section in _SECTIONS.items() for leaf in fields(section)
+}
+_DEFAULTS: dict[str, Any] = {
+    f"{name}.{leaf.name}": getattr(section, leaf.name)
+    for name, section in _SECTIONS.items()
+    for leaf in fields(section)
+}
+
+
+def load(workspace: Path | None = None, client: Mapping[str, object] | None = None) -> tuple[Settings, list[str]]:
+    """The settings in force, and one message for each thing that is wrong with them.
+
+    Args:
+        workspace: the folder whose ``midline.toml`` counts besides the user's; what is in it is not trusted.
+        client: what the editor sends, nested (``{"completion": {"enabled": False}}``) or dotted.
+    """
+    values = dict(_DEFAULTS)
+    user_file = config_dir() / FILE_NAME
+    problems = _apply_file(values, user_file, trusted=True)
+    if workspace and not _same_file(workspace / FILE_NAME, user_file):
+        problems += _apply_file(values, workspace / FILE_NAME, trusted=False)
+    problems += _apply(values, "the editor's settings", client, trusted=True)
+    return Settings(
+        **{
+            name: type(section)(**{leaf.name: values[f"{name}.{leaf.name}"] for leaf in fields(section)})
+            for name, section in _SECTIONS.items()
+        }
+    ), problems
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether both exist and are one: somebody editing their own settings has that very folder open."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _apply_file(values: dict[str, Any], file: Path, *, trusted: bool) -> list[str]:
+    try:
+        given = _read(file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return [f"{file}: {reason}. None of this file applies."]
+    return _apply(values, str(file), given, trusted=trusted)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The tables of a TOML file; empty if there is no file.
+
+    Raises:
+        OSError, ValueError: it can't be read; the text says why.
+    """
+    try:
+        if not S_ISREG(file.stat().st_mode):  # a repository may hold a link to a device that never ends
+            raise ValueError("it is not a regular file")
+        with file.open("rb") as stream:
+            data = stream.read(_MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    if len(data) > _MAX_FILE_BYTES:
+        raise ValueError(f"it is larger than {_MAX_FILE_BYTES // 1024} KiB")
+    try:
+        text = data.decode("utf-8-sig")
+        return tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"not UTF-8 at line {line}") from error
+    except tomllib.TOMLDecodeError as error:
+        end = f"at line {text.count(chr(10)) + 1}, the end of the file"
+        raise ValueError(f"not TOML: {error}".replace("at end of document", end)) from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError("not TOML: a number is too long, or it is nested too deeply") from error
+
+
+def _apply(values: dict[str, Any], source: str, given: object, *, trusted: bool) -> list[str]:
+    """Put what ``source`` gives into ``values`` where it is allowed; the problems with the rest."""
+    problems = [f"{source}: {problem}" for problem in _merge(values, given, "", trusted)]
+    if len(problems) > _MAX_PROBLEMS:
+        problems[_MAX_PROBLEMS:] = [f"{source}: {len(problems) - _MAX_PROBLEMS} more settings are wrong."]
+    return problems
+
+
+def _merge(values: dict[str, Any], given: object, section: str, trusted: bool) -> Iterator[str]:
+    if given is None or given == []:  # editors send null for what isn't set, Lua [] for an empty table
+        return
+    if not isinstance(given, Mapping):
+        yield f"{section or 'midline'} is {_shown(given)}; allowed: a table of settings. It is ignored."
+        return
+    for key, value in given.items():
+        name = f"{section}.{key}" if section else str(key)
+        if name in _SECTIONS:
+            yield from _merge(values, value, name, trusted)
+        elif name not in _RULES:
+            yield _unknown(name)
+        elif value is not None:
+            problem = _set(values, name, value, trusted)
+            if problem:
+                yield problem
+
+
+def _set(values: dict[str, Any], name: str, value: object, trusted: bool) -> str:
+    rule = _RULES[name]
+    if rule.user_only and not trusted:
+        return (
+            f"{name} can't be set by a workspace, which may be anybody's: "
+            f"set it in {config_dir() / FILE_NAME} or in the editor. It stays {_shown(values[name])}."
+        )
+    try:
+        checked: Any = rule.checked(value)
+    except ValueError as error:
+        return f"{name} is {_shown(value)}; allowed: {error}. It stays {_shown(values[name])}."
+    values[name] = (*values[name], *checked) if rule.joined else checked
+    return ""
+
+
+def _unknown(name: str) -> str:
+    section, dot, _ = name.partition(".")
+    close = get_close_matches(name, _RULES if dot else [*_RULES, *_SECTIONS], 1)
+    known = [rule.split(".")[1] for rule in _RULES if rule.startswith(f"{section}.")]
+    if close:
+        cure = f"did you mean {close[0]}?"
+    elif known:
+        cure = f"allowed in {section}: {', '.join(known)}."
+    else:
+        cure = f"allowed: {', '.join(_SECTIONS)}."
+    # Names are quoted only where printing them bare could mislead.
+    return f"there is no setting {name if name.isprintable() and len(name) < 60 else _shown(name)}; {cure}"
+
+
+def _shown(value: object) -> str:
+    """A value as TOML and JSON spell it, cut short."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):  # an integer of thousands of digits
+        text = f"a huge {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def markdown() -> str:
+    """``docs/settings.md``: every setting, from the rules themselves."""
+    lines = [_DOC_HEAD.strip()]
+    for section, value in _SECTIONS.items():
+        lines += ["", f"## {section}", "", (type(value).__doc__ or "").strip(), ""]
+        lines += ["| setting | default | allowed | what it does | workspace file |", "|---|---|---|---|---|"]
+        for leaf in fields(value):
+            rule = _RULES[f"{section}.{leaf.name}"]
+            workspace = "no" if rule.user_only else "adds" if rule.joined else "yes"
+            default = _shown(getattr(value, leaf.name))
+            lines.append(f"| `{section}.{leaf.name}` | `{default}` | {rule.allowed} | {rule.text} | {workspace} |")
+    return "\n".join(lines) + "\n"
+
+
+_DOC_HEAD = f"""
+<!-- Made by `python -m lsp.settings > docs/settings.md`; change lsp/settings.py instead. -->
+# Settings
+
+Later sources win, setting by setting:
+
+1. the defaults below;
+2. `{FILE_NAME}` in your configuration folder (`~/.config/midline` on Linux; `$MIDLINE_HOME/config` if that is set);
+3. `{FILE_NAME}` in the workspace's folder;
+4. what your editor sends: `initializationOptions.midline`, or its section `midline`.
+
+```toml
+[completion]
+languages = ["!markdown"]
+max_tokens = 64
+```
+
+Editors may nest settings the same way or write them dotted (`{{"completion.max_tokens": 64}}`).
+What is unknown or not allowed is named in one message, and all the rest applies.
+A workspace's file comes with whatever was cloned, so it can't choose what runs on your machine: the last column says
+what it may set.
+"""
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
