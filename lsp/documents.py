@@ -127,9 +127,7 @@ class _Codec(PositionCodec):
     def client_num_units(self, string: str) -> int:
         return len(string) if string.isascii() else len(string.encode(self._codec)) // self._width
 
-    def position_from_client_units(
-        self, lines: Sequence[str], position: types.Position
-    ) -> ServerTextPosition:
+    def position_from_client_units(self, lines: Sequence[str], position: types.Position) -> ServerTextPosition:
         if position.line < 0:
             return ServerTextPosition(0, 0)
         if position.line >= len(lines):
@@ -242,11 +240,7 @@ class Document(TextDocument):
         found = self.range_from_client_units(where)
         start, end = sorted((found.start, found.end))
         first, last = start.line, end.line + 1
-        new = (
-            self._lines[first][: start.character]
-            + _well_formed(text)
-            + self._lines[end.line][end.character :]
-        )
+        new = self._lines[first][: start.character] + _well_formed(text) + self._lines[end.line][end.character :]
         if first and new.startswith("\n") and self._lines[first - 1].endswith("\r"):
             first -= 1  # the two become one line break
             new = self._lines[first] + new
@@ -340,8 +334,7 @@ def cursor_from_file(path: Path, line: int, column: int | None) -> Cursor:
         column = length + 1
     if not 1 <= column <= length + 1:
         raise MidlineError(
-            f"There is no column {column}: line {line} of {path} has "
-            f"{length} character{'s' * (length != 1)}.",
+            f"There is no column {column}: line {line} of {path} has {length} character{'s' * (length != 1)}.",
             f"Columns count from 1; give one from 1 to {length + 1}, or none for the end of the line.",
         )
     path = path.absolute()

@@ -54,15 +54,23 @@ class Generation:
         self._id = request_id
         self._send = send
         self._messages: asyncio.Queue[Token | Done | Failed] = asyncio.Queue()
+        self._on_usage: Callable[[Usage], None] = lambda _: None
 
     def put(self, message: Token | Done | Failed) -> None:
         """Deliver a message of the engine."""
         self._messages.put_nowait(message)
+        if isinstance(message, Done):
+            self.usage = message.usage
+            self._on_usage(message.usage)
 
-    def cancel(self) -> None:
-        """Stop; the iteration then ends after what had already come."""
+    def on_usage(self, callback: Callable[[Usage], None]) -> None:
+        """Have ``callback`` called once with what the request cost, also where its reader has gone by then."""
+        self._on_usage = callback
+
+    def cancel(self, branch: int | None = None) -> None:
+        """Stop, or stop one branch; the iteration then ends after what had already come."""
         if not self.reason:
-            self._send(Cancel(self._id))
+            self._send(Cancel(self._id, branch))
 
     async def __aiter__(self) -> AsyncIterator[Token]:
         while True:
@@ -70,7 +78,7 @@ class Generation:
             if isinstance(message, Token):
                 yield message
             elif isinstance(message, Done):
-                self.reason, self.usage = message.reason, message.usage
+                self.reason = message.reason
                 return
             else:
                 self.reason = "failed"
@@ -271,6 +279,7 @@ async def _launch(config: EngineConfig) -> asyncio.subprocess.Process:
     with _open_log() as log:
         return await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",
             "-m",
             "lsp.engine",
             msgspec.json.encode(config).decode(),

@@ -59,9 +59,10 @@ class Generate(msgspec.Struct, tag="generate"):
 
 
 class Cancel(msgspec.Struct, tag="cancel"):
-    """Stop request ``id``; it ends with ``Done(reason="cancelled")``."""
+    """Stop request ``id``, which ends with ``Done(reason="cancelled")``; or only one of its branches."""
 
     id: int
+    branch: int | None = None
 
 
 class Forget(msgspec.Struct, tag="forget"):

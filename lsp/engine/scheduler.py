@@ -113,10 +113,13 @@ class Scheduler:
         if not job.warm and any(running.warm for running in self._in_batch):
             self._llama.abort = True
 
-    def cancel(self, owner: Hashable, request_id: int) -> None:
-        """End a request; of no effect when it has ended."""
+    def cancel(self, owner: Hashable, request_id: int, branch: int | None = None) -> None:
+        """End a request, or one branch of it; of no effect when it has ended."""
         job = self._jobs.get((owner, request_id))
         if job is None:
+            return
+        if branch is not None:
+            self._inbox.put(lambda: self._end_branch(job, branch))
             return
         job.cancelled = True
         self._inbox.put(lambda: None)
@@ -173,6 +176,12 @@ class Scheduler:
                 return False
             note()
             block = False
+
+    def _end_branch(self, job: Job, branch: int) -> None:
+        for run in job.runs:
+            if run.branch == branch and job in self._active:
+                run.ended = run.ended or "length"
+        self._end_if_complete(job)
 
     def _end_cancelled(self) -> None:
         for job in [job for job in self._waiting + self._active if job.cancelled]:
@@ -311,7 +320,10 @@ class Scheduler:
             job.emit(Token(job.request.id, run.branch, text, choice.logprob, choice.eog))
             if run.generated >= job.request.max_tokens:
                 run.ended = "length"
-        if all(other.ended for other in job.runs):
+        self._end_if_complete(job)
+
+    def _end_if_complete(self, job: Job) -> None:
+        if job in self._active and all(run.ended for run in job.runs):
             self._end(job, Done(job.request.id, job.runs[0].ended or "length", job.usage()))
 
     def _end(self, job: Job, last: Done | Failed) -> None:

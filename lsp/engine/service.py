@@ -185,7 +185,7 @@ class Service:
             else:
                 scheduler.submit(client, message, partial(self._send_threadsafe, client))
         elif scheduler and isinstance(message, Cancel):
-            scheduler.cancel(client, message.id)
+            scheduler.cancel(client, message.id, message.branch)
         elif scheduler and isinstance(message, Forget):
             scheduler.forget(message.key)
 

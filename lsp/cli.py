@@ -1,0 +1,125 @@
+"""``midline …``: the subcommands. Each prints a result on stdout and everything else on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from lsp import __version__
+from lsp.errors import MidlineError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0 done, 1 failed, 2 bad usage."""
+    arguments = _parser().parse_args(argv)
+    handler: Command = arguments.handler
+    try:
+        return handler(arguments)
+    except MidlineError as error:
+        if getattr(arguments, "json", False):
+            print(json.dumps({"error": error.message, "cure": error.cure}))
+        print(f"midline: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("midline: interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone; Python would complain at exit
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    from lsp.models import commands as model_commands
+
+    parser = argparse.ArgumentParser(
+        prog="midline", description="Code completion and chat with a model on your own machine."
+    )
+    parser.add_argument("--version", action="version", version=f"midline {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    serve = commands.add_parser("serve", help="the language server, for editors")
+    serve.add_argument("--stdio", action="store_true", help="speak on stdin and stdout (the default)")
+    serve.add_argument("--tcp", metavar="HOST:PORT", type=_address, help="wait for one client on a TCP address")
+    serve.set_defaults(handler=_serve)
+
+    complete = commands.add_parser("complete", help="complete at a place in a file")
+    complete.add_argument(
+        "place", metavar="FILE:LINE[:COL]", type=_place, help="counted from 1; no COL: the line's end"
+    )
+    complete.add_argument("--workspace", metavar="DIR", type=Path, help="whose settings to use (default: the current)")
+    complete.add_argument("--n", type=_count, default=1, help="how many different suggestions (1 to 8)")
+    complete.add_argument("--json", action="store_true", help="print one JSON document")
+    complete.set_defaults(handler=_complete)
+
+    model_commands.add_parser(commands)
+
+    doctor = commands.add_parser("doctor", help="check that everything works, and say how to cure what doesn't")
+    doctor.add_argument("--json", action="store_true", help="print one JSON document")
+    doctor.set_defaults(handler=_doctor)
+    return parser
+
+
+# Imports stand in the commands: `midline --help` and `midline model list` need no language server.
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from lsp.server import serve
+
+    serve(arguments.tcp)
+    return 0
+
+
+def _complete(arguments: argparse.Namespace) -> int:
+    from lsp.complete import complete_command
+
+    path, line, column = arguments.place
+    return complete_command(path, line, column, arguments.workspace or Path.cwd(), arguments.n, arguments.json)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from lsp.doctor import doctor_command
+
+    return doctor_command(arguments.json)
+
+
+def _place(text: str) -> tuple[Path, int, int | None]:
+    """``FILE:LINE[:COL]``; the file's name may itself hold colons."""
+    numbers: list[int] = []
+    rest = text
+    while len(numbers) < 2:
+        head, _, tail = rest.rpartition(":")
+        if not head or not tail.isascii() or not tail.isdigit():
+            break
+        numbers.insert(0, int(tail))
+        rest = head
+    if not numbers:
+        raise argparse.ArgumentTypeError(f"{text!r} is not FILE:LINE or FILE:LINE:COL")
+    return Path(rest), numbers[0], numbers[1] if len(numbers) == 2 else None
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 8:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 8")
+    return int(text)
+
+
+def run() -> NoReturn:
+    """The console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

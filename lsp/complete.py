@@ -1,0 +1,96 @@
+"""``midline complete``: one completion in the terminal, by the same way as an editor's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from lsp.completion.completer import Completer, Completion
+from lsp.completion.stats import CompletionStats
+from lsp.documents import Cursor, Document, cursor_from_file
+from lsp.engine.client import EngineClient
+from lsp.engine.config import EngineConfig
+from lsp.engine.protocol import State
+from lsp.session import engine_config
+from lsp.settings import Settings, load
+
+_LINES_AROUND = 6
+
+
+def complete_command(path: Path, line: int, column: int | None, workspace: Path, n: int, as_json: bool) -> int:
+    """Complete at a place (counted from 1, in characters) and print the suggestion; returns the exit code.
+
+    Raises:
+        MidlineError: the place doesn't exist, or the model can't be run.
+    """
+    cursor = cursor_from_file(path, line, column)
+    settings, problems = load(workspace)
+    for problem in problems:
+        print(f"midline: {problem}", file=sys.stderr)
+    config = engine_config(settings)
+    completion = asyncio.run(_complete(cursor, settings, config, n))
+    if as_json:
+        document = Document(cursor.uri, cursor.text)
+        print(json.dumps(completion.as_dict(lambda offset: _position(document, offset)), ensure_ascii=False))
+    else:
+        _print(completion, cursor, config)
+    return 0
+
+
+async def _complete(cursor: Cursor, settings: Settings, config: EngineConfig, n: int) -> Completion:
+    with Console(stderr=True).status("starting the engine …") as status:
+
+        def tell(state: State) -> None:
+            if state.state == "starting":
+                status.update(f"loading the model … {state.progress:.0%}")
+
+        engine = EngineClient(config, tell)
+        engine.start()
+        try:
+            await engine.ready()
+            status.update("completing …")
+            completer = Completer(engine, Path(config.model).stem, CompletionStats())
+            options = settings.completion
+            return await completer.complete(
+                cursor, max_tokens=options.max_tokens, min_confidence=options.min_confidence, alternatives=n
+            )
+        finally:
+            await engine.close()
+
+
+def _position(document: Document, offset: int) -> dict[str, int]:
+    position = document.position_at(offset)
+    return {"line": position.line, "character": position.character}
+
+
+def _print(completion: Completion, cursor: Cursor, config: EngineConfig) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    before = cursor.prefix.splitlines(keepends=True)[-_LINES_AROUND:]
+    after = cursor.suffix.splitlines(keepends=True)[: _LINES_AROUND + 1]
+    console.print(
+        Text.assemble(
+            ("".join(before), "dim"),
+            (completion.text, "bold green"),
+            (cursor.rest_of_line + "".join(after).rstrip(), "dim"),
+        )
+    )
+    console.print()
+    if not completion.text:
+        console.print(f"No suggestion: {completion.reason}.")
+    for number, alternative in enumerate(completion.alternatives, 2):
+        console.print(Text.assemble((f"{number}. ", "dim"), (alternative, "green")))
+    usage, ms = completion.usage, completion.ms
+    console.print(f"model       {completion.model}, {config.model}")
+    console.print(
+        f"tokens      {usage.tokens_evaluated} evaluated, {usage.tokens_reused} reused, "
+        f"{usage.tokens_generated} generated"
+    )
+    console.print(f"time        {ms['total'] / 1000:.2f} s in all, {ms['first_token'] / 1000:.2f} s to the first token")
+    console.print(f"confidence  {completion.confidence:.2f}")
+    if completion.filters:
+        console.print(f"filters     {', '.join(completion.filters)}")

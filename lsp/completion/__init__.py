@@ -1,0 +1,1 @@
+"""One completion: cursor → prompt → generation → post-processing → suggestion."""

@@ -1,0 +1,210 @@
+"""The way of a completion: cursor → prompt → generation, stopped where the unit ends → filters → suggestion."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from lsp.completion.filters import apply_filters
+from lsp.completion.prompt import Base, build_prompt
+from lsp.completion.stats import CompletionStats
+from lsp.completion.unit import Place, unit_end
+from lsp.documents import Cursor
+from lsp.engine.client import Generation
+from lsp.engine.protocol import Segment, Token, Usage
+
+# Where the model itself gives the end such a probability, a line's end is the unit's end.
+EOG_ENDS = 0.25
+# Bases of files that nobody completed in for so long are rebuilt when somebody does.
+MAX_BASES = 64
+
+
+class Generator(Protocol):
+    """What completes a prompt; ``EngineClient`` does."""
+
+    def generate(self, key: str, prompt: list[Segment], *, max_tokens: int, branches: int = 1) -> Generation:
+        """Start a generation on the KV sequence ``key``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A suggestion, or the reason why there is none.
+
+    Args:
+        text: what to insert; empty for no suggestion.
+        start: offset in the document at which to insert.
+        end: offset up to which the document's text is replaced; equals ``start`` unless text is replaced.
+        alternatives: other suggestions for the same place.
+        model: name of the model.
+        usage: what it cost in the engine.
+        confidence: geometric mean of the probabilities of the suggestion's tokens, 0 to 1.
+        ms: milliseconds by stage: ``context``, ``prefill``, ``first_token``, ``generate``, ``total``.
+        context: pieces of the repository that were in the prompt.
+        filters: post-processing filters that changed the text.
+        reason: why there is no suggestion; empty when there is one.
+    """
+
+    text: str
+    start: int
+    end: int
+    alternatives: tuple[str, ...] = ()
+    model: str = ""
+    usage: Usage = field(default_factory=Usage)
+    confidence: float = 0.0
+    ms: dict[str, float] = field(default_factory=dict)
+    context: tuple[dict[str, Any], ...] = ()
+    filters: tuple[str, ...] = ()
+    reason: str = ""
+
+    def as_dict(self, position: Callable[[int], dict[str, int]]) -> dict[str, Any]:
+        """The contract's JSON; ``position`` turns an offset into an LSP position."""
+        return {
+            "text": self.text,
+            "alternatives": list(self.alternatives),
+            "range": {"start": position(self.start), "end": position(self.end)},
+            "model": self.model,
+            "tokens_evaluated": self.usage.tokens_evaluated,
+            "tokens_reused": self.usage.tokens_reused,
+            "tokens_generated": self.usage.tokens_generated,
+            "confidence": round(self.confidence, 3),
+            "ms": self.ms,
+            "context": list(self.context),
+            "filters": list(self.filters),
+            "reason": self.reason,
+        }
+
+
+class Completer:
+    """Completes in any number of documents, each on its own KV sequence.
+
+    Args:
+        engine: what generates.
+        model: its name.
+        stats: where costs are counted.
+    """
+
+    def __init__(self, engine: Generator, model: str, stats: CompletionStats) -> None:
+        self._engine = engine
+        self._model = model
+        self._stats = stats
+        self._bases: OrderedDict[str, Base] = OrderedDict()
+
+    async def complete(
+        self,
+        cursor: Cursor,
+        *,
+        max_tokens: int,
+        min_confidence: float = 0.0,
+        alternatives: int = 1,
+        on_text: Callable[[str], None] = lambda _: None,
+    ) -> Completion:
+        """Complete at ``cursor``; cancelling the task frees the engine within a decode step.
+
+        Args:
+            cursor: the place.
+            max_tokens: most tokens to generate.
+            min_confidence: below it nothing is suggested.
+            alternatives: how many different suggestions to compute, at least 1.
+            on_text: called with the best suggestion's raw text as it grows.
+
+        Raises:
+            MidlineError: the engine can't.
+        """
+        began = time.perf_counter()
+        place = Place.of(cursor)
+        prompt = build_prompt(cursor, self._bases.get(cursor.uri))
+        self._remember(cursor.uri, prompt.base)
+        context_ms = _ms_since(began)
+        generation = self._engine.generate(cursor.uri, prompt.segments(), max_tokens=max_tokens, branches=alternatives)
+        generation.on_usage(self._stats.add)  # also of a request that is cancelled before its reader hears of it
+        branches = [_Branch(place) for _ in range(alternatives)]
+        try:
+            async for token in generation:
+                branch = branches[token.branch]
+                branch.add(token)
+                if token.branch == 0:
+                    on_text(branch.text)
+                if branch.complete:
+                    generation.cancel(token.branch if alternatives > 1 else None)
+        finally:
+            generation.cancel()
+        finished = _ms_since(began)
+        suggestions = [suggestion for branch in branches if (suggestion := branch.finish(min_confidence))]
+        first = branches[0]
+        usage = generation.usage
+        return Completion(
+            text=suggestions[0] if suggestions else "",
+            start=cursor.offset,
+            end=cursor.offset,
+            alternatives=tuple(dict.fromkeys(suggestions[1:])),
+            model=self._model,
+            usage=usage,
+            confidence=first.confidence,
+            ms={
+                "context": context_ms,
+                "prefill": usage.prefill_ms,
+                "first_token": usage.first_token_ms,
+                "generate": usage.generate_ms,
+                "total": finished,
+            },
+            filters=first.fired,
+            reason="" if suggestions else first.reason,
+        )
+
+    def forget(self, uri: str) -> None:
+        """The document was closed."""
+        self._bases.pop(uri, None)
+
+    def _remember(self, uri: str, base: Base) -> None:
+        self._bases[uri] = base
+        self._bases.move_to_end(uri)
+        if len(self._bases) > MAX_BASES:
+            self._bases.popitem(last=False)
+
+
+class _Branch:
+    """One alternative while it grows."""
+
+    def __init__(self, place: Place) -> None:
+        self.text = ""
+        self.complete = False
+        self.fired: tuple[str, ...] = ()
+        self.reason = ""
+        self.confidence = 0.0
+        self._place = place
+        self._tokens: list[tuple[int, float]] = []  # where each token's text begins, and its logprob
+
+    def add(self, token: Token) -> None:
+        """Take the next token, unless the unit is complete already."""
+        if self.complete:
+            return
+        ends_line = self.text.endswith("\n") and bool(self.text.strip())
+        if ends_line and token.eog >= EOG_ENDS:
+            self.complete = True
+            return
+        self._tokens.append((len(self.text), token.logprob))
+        self.text += token.text
+        self.complete = unit_end(self.text, self._place) is not None
+
+    def finish(self, min_confidence: float) -> str:
+        """The suggestion; empty with a ``reason`` when there is none."""
+        result = apply_filters(self.text, self._place)
+        self.fired = result.fired
+        kept = [logprob for start, logprob in self._tokens if start < max(1, len(result.text))]
+        self.confidence = math.exp(sum(kept) / len(kept)) if kept else 0.0
+        if not result.text:
+            last = f" (filter {result.fired[-1]!r})" if result.fired else ""
+            self.reason = f"nothing was left of the model's text{last}" if self.text else "the model suggested nothing"
+        elif self.confidence < min_confidence:
+            self.reason = f"confidence {self.confidence:.2f} is below {min_confidence:.2f}"
+            return ""
+        return result.text
+
+
+def _ms_since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 2)

@@ -1,0 +1,56 @@
+"""What completions cost and came to since the server started; counts only, never text."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from lsp.engine.protocol import Usage
+
+_LATENCIES = 1000  # the most recent ones are what a user feels
+
+
+@dataclass
+class CompletionStats:
+    """Totals, and the latencies of the latest requests in milliseconds."""
+
+    requests: int = 0
+    shown: int = 0
+    accepted: int = 0
+    cancelled: int = 0
+    cache_hits: int = 0
+    tokens_evaluated: int = 0
+    tokens_reused: int = 0
+    tokens_generated: int = 0
+    _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
+
+    def add(self, usage: Usage) -> None:
+        """Count what a request cost, also one that was cancelled."""
+        self.tokens_evaluated += usage.tokens_evaluated
+        self.tokens_reused += usage.tokens_reused
+        self.tokens_generated += usage.tokens_generated
+
+    def took(self, milliseconds: float) -> None:
+        """Count the time of a request that was answered."""
+        self._latencies.append(milliseconds)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """As ``midline/status`` has it."""
+        ordered = sorted(self._latencies)
+
+        def percentile(share: float) -> float | None:
+            return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1) if ordered else None
+
+        return {
+            "requests": self.requests,
+            "shown": self.shown,
+            "accepted": self.accepted,
+            "cancelled": self.cancelled,
+            "cache_hits": self.cache_hits,
+            "tokens_evaluated": self.tokens_evaluated,
+            "tokens_reused": self.tokens_reused,
+            "tokens_generated": self.tokens_generated,
+            "p50_ms": percentile(0.50),
+            "p95_ms": percentile(0.95),
+            "p99_ms": percentile(0.99),
+        }

@@ -1,0 +1,153 @@
+"""``midline model …``: list, pull, add and verify models."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from lsp.models import catalogue, store
+from lsp.models.adding import add
+from lsp.models.catalogue import DEFAULT_MODEL, CatalogueEntry
+from lsp.models.download import pull
+from lsp.models.progress import shown
+from lsp.models.store import InstalledModel
+from lsp.paths import models_dir
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register ``model`` and its commands; each parser's ``handler`` default takes the arguments and returns 0.
+
+    The handlers raise ``MidlineError`` when they fail.
+    """
+    model = subparsers.add_parser("model", help="list, install and check models")
+    commands = model.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, about: str, handler: Handler) -> argparse.ArgumentParser:
+        parser = commands.add_parser(name, help=about, description=about)
+        parser.add_argument("--json", action="store_true", help="print one JSON document")
+        parser.set_defaults(handler=handler)
+        return parser
+
+    command("list", "show the models that are installed or can be", _list)
+    parser = command("pull", "download a model of the catalogue, check it and install it", _pull)
+    parser.add_argument("name", metavar="NAME", nargs="?", default=DEFAULT_MODEL.name, help="default: %(default)s")
+    parser = command("add", "install a GGUF file that you have", _add)
+    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument("--name", help="what to call it; default: its file name")
+    parser.add_argument("--move", action="store_true", help="move the file instead of copying it")
+    parser = command("verify", "read a whole model again and compare its hash", _verify)
+    parser.add_argument("name", metavar="NAME")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    models = store.installed()
+    names = {model.name for model in models}
+    others = [entry for entry in catalogue.CATALOGUE if entry.name not in names]
+    if arguments.json:
+        _print_json([*map(_of_installed, models), *map(_of_entry, others)])
+    else:
+        _print_table(models, others)
+    for stray in store.strays():
+        print(f"midline: {stray} isn't in use: add it (midline model add) or remove it", file=sys.stderr)
+    return 0
+
+
+def _pull(arguments: argparse.Namespace) -> int:
+    with shown(arguments.name) as progress:
+        model = pull(arguments.name, progress)
+    return _print_model(arguments, model, "is installed")
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    with shown(arguments.file.name) as progress:
+        model = add(arguments.file, arguments.name, arguments.move, progress)
+    return _print_model(arguments, model, "is installed")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    with shown(arguments.name) as progress:
+        model = store.verify(arguments.name, progress)
+    return _print_model(arguments, model, "is intact")
+
+
+def _print_model(arguments: argparse.Namespace, model: InstalledModel, state: str) -> int:
+    if arguments.json:
+        _print_json(_of_installed(model))
+        return 0
+    print(f"{model.name} {state}: {model.path}")
+    print(f"sha256 {model.sha256}")
+    if model.info.fim is None:
+        print(
+            "It has no tokens for filling in the middle: it can chat, but not complete code."
+            if model.info.chat_template
+            else "It has neither tokens for filling in the middle nor a chat template: midline can't use it."
+        )
+    return 0
+
+
+def _of_installed(model: InstalledModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "path": str(model.path),
+        "bytes": model.bytes,
+        "quantization": model.info.quantization,
+        "parameters": model.info.parameters,
+        "fim": model.info.fim is not None,
+        "chat": model.info.chat_template,
+        "sha256": model.sha256,
+        "source": model.source,
+    }
+
+
+def _of_entry(entry: CatalogueEntry) -> dict[str, Any]:
+    """One that isn't installed: its path is null."""
+    return {
+        "name": entry.name,
+        "path": None,
+        "bytes": entry.bytes,
+        "quantization": entry.quantization,
+        "parameters": entry.parameters,
+        "fim": entry.fim,
+        "chat": entry.chat,
+        "sha256": entry.sha256,
+        "source": "catalogue",
+    }
+
+
+def _print_json(document: Any) -> None:
+    print(msgspec.json.encode(document).decode())
+
+
+def _print_table(models: list[InstalledModel], others: list[CatalogueEntry]) -> None:
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    table.add_column("Model", overflow="fold")
+    for heading in ("Size", "Weights"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("Kind", "Good for", "State"):
+        table.add_column(heading, no_wrap=True)
+    states = {model.name: "installed" if model.intact else "changed on disk" for model in models}
+    for row in [*map(_of_installed, models), *map(_of_entry, others)]:
+        uses = [use for use, has in (("code", row["fim"]), ("chat", row["chat"])) if has]
+        table.add_row(
+            row["name"],
+            decimal(row["bytes"]),
+            f"{row['parameters'] / 1e9:.2f} B",
+            row["quantization"],
+            ", ".join(uses) or "nothing",
+            states.get(row["name"], "not installed"),
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"Models are in {models_dir()}", style="dim", highlight=False, soft_wrap=True)
+    if others:
+        console.print(f"Install one: midline model pull {others[0].name}", style="dim", highlight=False)
