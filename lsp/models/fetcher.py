@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 5.0
 _LONGEST_REASON = 300
+_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: ")
 
 
 class FetchError(Exception):
@@ -92,7 +94,7 @@ def _reason(said: str, code: int) -> str:
     # It says "ERROR: Exception:" before a traceback, whose last line is the exception.
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     if broken:
-        reason = f"no connection ({broken[-1]})"
+        reason = f"no connection ({_OBJECT.sub('', broken[-1])})"
     elif errors and errors[-1] != "Exception:":
         reason = errors[-1]
     else:
