@@ -1,13 +1,18 @@
 # Every daily task is one command; `make` lists them. Each sets up what it needs first, once.
 PYTHON ?= python3
 # Where the demo completes: a line of a file of this repository, at its end.
-DEMO ?= docs/try_me.py:20
+DEMO ?= docs/try_me.py:28
+
+# Where `make debug` writes every LSP message, a JSON document per line.
+LSP_LOG ?= midline-lsp.log
+# Your own Neovim if you have one, else the one that the tests bring.
+NVIM ?= $(shell command -v nvim || echo .venv/bin/nvim)
 
 SETUP := $(PYTHON) .ci/bootstrap.py
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format clean
+.PHONY: help setup demo test lint types format debug clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +50,14 @@ format: ## let ruff mend what it can
 	@$(SETUP) --dev
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+debug: ## try it in Neovim, with every LSP message in midline-lsp.log
+	@$(SETUP) --dev
+	@$(BIN)/midline model pull
+	@printf 'Every LSP message goes to %s (follow it elsewhere with tail -f). For another editor: MIDLINE_LSP_LOG=FILE.\n' \
+	    '$(LSP_LOG)'
+	@MIDLINE_LSP_LOG='$(CURDIR)/$(LSP_LOG)' PATH="$(CURDIR)/.venv/bin:$$PATH" \
+	    $(NVIM) --clean --cmd 'set runtimepath^=editors/neovim' +$(lastword $(subst :, ,$(DEMO))) $(firstword $(subst :, ,$(DEMO)))
 
 clean: ## remove what these commands made here; models and pip's cache stay
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

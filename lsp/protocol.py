@@ -12,6 +12,7 @@ from pygls.protocol import LanguageServerProtocol
 from pygls.workspace import Workspace
 
 from lsp.documents import DocumentStore
+from lsp.wirelog import open_wire_log, write
 
 _MAX_UINT = 2**31 - 1  # LSP's uinteger, which lsprotocol enforces
 
@@ -28,6 +29,7 @@ class Protocol(LanguageServerProtocol):
     def __init__(self, server: LanguageServer, converter: Converter) -> None:
         converter.register_structure_hook(types.Position, _position)
         super().__init__(server, converter)
+        self._wire_log = open_wire_log()
 
     # pygls assigns a workspace of its own while it handles `initialize`, before any handler of ours runs.
     # Converting at the assignment leaves the rest of that handler as it is.
@@ -41,9 +43,16 @@ class Protocol(LanguageServerProtocol):
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         """Read a message; a request that can't be read gets an error, or its sender would wait forever."""
+        if self._wire_log and "jsonrpc" in data:
+            write(self._wire_log, "in", data, self._serialize_message)
         try:
             return super().structure_message(data)
         except JsonRpcException as error:
             if "id" in data and "method" in data:
                 self._send_response(data["id"], error=error.to_response_error())
             raise
+
+    def _send_data(self, data: Any) -> None:
+        if self._wire_log:
+            write(self._wire_log, "out", data, self._serialize_message)
+        super()._send_data(data)

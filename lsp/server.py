@@ -86,7 +86,8 @@ def make_server() -> MidlineServer:
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         server.session.closed(params.text_document.uri)
 
-    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION)
+    # With options, or pygls won't announce it; in no case does it wait for the client to announce it first.
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
         document = server.document(params.text_document.uri)
         completion = await server.session.complete(document, params.position)
