@@ -72,13 +72,13 @@ class Llama:
         log: Callable[[int, str], None],
     ) -> None:
         self._errors: list[str] = []
+        self.abort = False
         self._log_callback = self._make_log_callback(log)
         lib.llama_log_set(self._log_callback, ctypes.c_void_p(0))
         lib.llama_backend_init()
         self._model = self._load(path, gpu_layers, progress)
         self._vocab = lib.llama_model_get_vocab(self._model)
         self.n_vocab = lib.llama_vocab_n_tokens(self._vocab)
-        self.abort = False
         self._abort_callback = lib.ggml_abort_callback(lambda _: self.abort)
         self._context = self._make_context(n_ctx, n_seq, n_batch, threads)
         self.n_ctx: int = lib.llama_n_ctx(self._context)
@@ -141,7 +141,7 @@ class Llama:
     def _make_log_callback(self, log: Callable[[int, str], None]) -> object:
         def on_log(level: int, text: bytes, _: object) -> None:
             line = text.decode("utf-8", "replace").rstrip()
-            if not line or level == _LOG_CONTINUE:
+            if not line or level == _LOG_CONTINUE or self.abort:  # an abort is no error of llama.cpp's
                 return
             if level == _LOG_ERROR:
                 self._errors = [*self._errors[-7:], line]

@@ -107,10 +107,9 @@ def _fetch_and_check(source: Source, entry: CatalogueEntry, temporary: Path, pro
     if size != entry.bytes:
         raise FetchError(f"it gave {size} bytes instead of {entry.bytes}")
     if sha256 != entry.sha256:
-        raise FetchError(
-            f"it gave other bytes than the catalogue says (sha256 {sha256} instead of {entry.sha256};"
-            " if that comes again, empty pip's cache: pip cache purge)"
-        )
+        # pip may have kept an earlier broken download.
+        hint = "; if that comes again, empty pip's cache: pip cache purge" if isinstance(source, IndexWheels) else ""
+        raise FetchError(f"it gave bytes with the sha256 {sha256} instead of {entry.sha256}{hint}")
     report(entry.bytes)
     return file
 

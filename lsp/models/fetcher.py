@@ -12,6 +12,7 @@ from pathlib import Path
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 5.0
 _LONGEST_REASON = 300
+_EXCEPTION = re.compile(r"^[\w.]+(Error|Exception): ")
 _OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: ")
 
 
@@ -92,12 +93,13 @@ def _reason(said: str, code: int) -> str:
     # pip ends with "no matching distribution" when the network is down; its warnings before tell the cause.
     broken = [line.partition("connection broken by ")[2] for line in lines if "connection broken by " in line]
     # It says "ERROR: Exception:" before a traceback, whose last line is the exception.
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    # Its newer errors have a line after a cross, between a headline and hints.
+    errors = [line.partition(" ")[2] for line in lines if line.startswith(("ERROR: ", "× "))]
     if broken:
         reason = f"no connection ({_OBJECT.sub('', broken[-1])})"
     elif errors and errors[-1] != "Exception:":
         reason = errors[-1]
     else:
-        reason = lines[-1] if lines else f"exit code {code}"
+        reason = _EXCEPTION.sub("", lines[-1]) if lines else f"exit code {code}"
     reason = reason.rstrip(".")
     return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"

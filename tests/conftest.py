@@ -1,0 +1,72 @@
+"""What the tests share: a home with the real model in it, and no way to the developer's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lsp.errors import MidlineError
+from lsp.models import store
+from lsp.models.catalogue import DEFAULT_MODEL
+
+# Engines that tests started shall not outlive them by minutes.
+SETTINGS = "[engine]\nidle_minutes = 0.05\nthreads = 1\n"
+
+
+@pytest.fixture(scope="session")
+def installed_model() -> store.InstalledModel:
+    """The default model as `midline model pull` left it in the user's data folder."""
+    try:
+        return store.find(DEFAULT_MODEL.name)
+    except MidlineError as error:
+        pytest.fail(f"{error} (`make test` does)")
+
+
+def make_home(home: Path, model: store.InstalledModel | None) -> Path:
+    """A MIDLINE_HOME with the tests' settings, holding ``model`` without a copy of its bytes."""
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "midline.toml").write_text(SETTINGS)
+    models = home / "data" / "models"
+    models.mkdir(parents=True)
+    if model:
+        for file in (model.path, model.path.with_suffix(".json")):
+            (models / file.name).symlink_to(file)
+    return home
+
+
+@pytest.fixture(scope="session")
+def shared_home(installed_model: store.InstalledModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that all tests share which only complete: the model is loaded once for all of them."""
+    return make_home(tmp_path_factory.mktemp("home"), installed_model)
+
+
+@pytest.fixture
+def midline_home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """``shared_home``, in force for this test and the processes it starts."""
+    monkeypatch.setenv("MIDLINE_HOME", str(shared_home))
+    return shared_home
+
+
+@pytest.fixture
+def own_home(installed_model: store.InstalledModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of this test's own with the real model: its engine is nobody else's."""
+    home = make_home(tmp_path / "home", installed_model)
+    monkeypatch.setenv("MIDLINE_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without a model."""
+    home = make_home(tmp_path / "home", None)
+    monkeypatch.setenv("MIDLINE_HOME", str(home))
+    return home
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _passive_threads() -> Iterator[None]:
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    yield
