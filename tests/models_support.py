@@ -73,7 +73,7 @@ def wheel(package: str, member: str, data: bytes, version: str = "1.0") -> bytes
 
 @dataclass
 class Server:
-    """A package index: ``pages`` by path. What is in ``cut`` breaks off halfway; in ``stalled`` it waits there."""
+    """A package index and model hub: ``pages`` by path; those in ``cut`` break off halfway, in ``stalled`` wait."""
 
     url: str = ""
     pages: dict[str, bytes] = field(default_factory=dict)
@@ -99,14 +99,9 @@ def serving() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.requests.append(self.path)
-            page = state.pages.get(self.path)
+            page = self.send_head()
             if page is None:
-                self.send_error(404)
                 return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(page)))
-            self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/zip")
-            self.end_headers()
             half = len(page) // 2
             self.wfile.write(page[:half])
             if self.path in state.cut:
@@ -117,6 +112,23 @@ def serving() -> Iterator[Server]:
                 state.stalling.set()
                 state.go_on.wait(60)
             self.wfile.write(page[half:])
+
+        def do_HEAD(self) -> None:
+            self.send_head()
+
+        def send_head(self) -> bytes | None:
+            page = state.pages.get(self.path)
+            if page is None:
+                self.send_error(404)
+                return None
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(page)))
+            self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/zip")
+            # What a model hub says, besides.
+            self.send_header("ETag", f'"{sha256(page)}"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.end_headers()
+            return page
 
         def log_message(self, *_: object) -> None:
             pass
