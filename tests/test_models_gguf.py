@@ -11,9 +11,9 @@ import pytest
 from models_support import write_gguf
 
 from lsp.errors import MidlineError
-from lsp.models import store
 from lsp.models.catalogue import DEFAULT_MODEL
 from lsp.models.gguf import FimTokens, inspect_gguf
+from lsp.models.store import InstalledModel
 
 
 def zip_bytes() -> bytes:
@@ -141,11 +141,10 @@ def test_a_hang_while_reading_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-def test_the_default_model_is_what_the_catalogue_says() -> None:
-    model = store.find(DEFAULT_MODEL.name)
-    assert model.sha256 == DEFAULT_MODEL.sha256
-    assert model.path.stat().st_size == DEFAULT_MODEL.bytes
-    info = inspect_gguf(model.path)
+def test_the_default_model_is_what_the_catalogue_says(installed_model: InstalledModel) -> None:
+    assert installed_model.sha256 == DEFAULT_MODEL.sha256
+    assert installed_model.path.stat().st_size == DEFAULT_MODEL.bytes
+    info = inspect_gguf(installed_model.path)
     assert (info.architecture, info.context_length, info.layers) == ("qwen2", 32768, 24)
     assert info.parameters == DEFAULT_MODEL.parameters
     assert info.quantization == DEFAULT_MODEL.quantization
