@@ -53,7 +53,10 @@ def private_dir(path: Path) -> Path:
         MidlineError: the folder can't be made, or belongs to somebody else.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not `parents=True`, which gives `mode` to the last folder only.
+        for folder in reversed([path, *path.parents]):
+            if not folder.exists():
+                folder.mkdir(mode=0o700, exist_ok=True)
         status = path.stat()
         if hasattr(os, "getuid") and status.st_uid != os.getuid():
             raise MidlineError(
