@@ -25,6 +25,8 @@ from lsp.engine.protocol import (
     Forget,
     Generate,
     Priority,
+    Recall,
+    Recalled,
     Segment,
     State,
     Token,
@@ -100,6 +102,7 @@ class EngineClient:
         self._changed = asyncio.Event()
         self._ids = itertools.count(1)
         self._pending: dict[int, Generation] = {}
+        self._recalls: dict[int, asyncio.Future[dict[str, list[Segment]]]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._supervisor: asyncio.Task[None] | None = None
 
@@ -152,6 +155,15 @@ class EngineClient:
         """Tell the engine that the sequences whose key starts with ``key`` are no longer needed."""
         self._send(Forget(key))
 
+    async def recall(self, key: str) -> dict[str, list[Segment]]:
+        """The prompts that the engine's sequences hold whose key starts with ``key``; none where it is away."""
+        if self._writer is None:
+            return {}
+        request_id = next(self._ids)
+        answer = self._recalls[request_id] = asyncio.get_running_loop().create_future()
+        self._send(Recall(request_id, key))
+        return await answer
+
     async def ask(self) -> State:
         """The engine's state as it is now."""
         if self._writer is not None:
@@ -197,6 +209,11 @@ class EngineClient:
                 if message.state == "failed":
                     return
                 continue
+            if isinstance(message, Recalled):
+                answer = self._recalls.pop(message.id, None)
+                if answer and not answer.done():
+                    answer.set_result(message.prompts)
+                continue
             generation = self._pending.get(message.id)
             if not isinstance(message, Token):
                 self._pending.pop(message.id, None)
@@ -214,6 +231,10 @@ class EngineClient:
         pending, self._pending = self._pending, {}
         for request_id, generation in pending.items():
             generation.put(Failed(request_id, reason))
+        recalls, self._recalls = self._recalls, {}
+        for answer in recalls.values():
+            if not answer.done():
+                answer.set_result({})
 
     def _set_state(self, state: State) -> None:
         self.state = state

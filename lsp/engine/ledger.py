@@ -10,10 +10,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+# How many evicted keys are remembered, only to say why their tokens are computed again.
+MAX_EVICTED = 256
+
 
 @dataclass
 class Held:
-    """A sequence of the KV cache: position i holds ``tokens[i]`` in cell ``cells[i]``."""
+    """A sequence of the KV cache: position i holds ``tokens[i]`` in cell ``cells[i]``.
+
+    ``checkpoints`` are the lengths to which memory that can't be cut could be brought back.
+    """
 
     seq: int
     key: str
@@ -21,6 +27,7 @@ class Held:
     cells: list[int] = field(default_factory=list)
     last_used: int = 0
     active: bool = False
+    checkpoints: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -65,10 +72,14 @@ class Ledger:
     Args:
         n_seq: how many sequences the context has.
         n_cells: how many cells they share.
+        cuttable: whether a sequence can be cut and copied at any length, as attention's memory can; a recurrent
+            model's can only be extended, or brought back to a checkpoint.
     """
 
-    def __init__(self, n_seq: int, n_cells: int) -> None:
+    def __init__(self, n_seq: int, n_cells: int, cuttable: bool = True) -> None:
         self.n_cells = n_cells
+        self._cuttable = cuttable
+        self._evicted: dict[str, None] = {}  # keys, oldest first
         self._held: dict[int, Held] = {}
         self._free_seqs = list(range(n_seq - 1, -1, -1))
         self._references: Counter[int] = Counter()
@@ -107,9 +118,9 @@ class Ledger:
             own = self._oldest_idle()  # taken over, with whatever prefix it shares
             if own is None:
                 raise OutOfCellsError
-        keep = min(common_prefix(own.tokens, wanted), limit) if own else 0
+        keep = self._reachable(own, min(common_prefix(own.tokens, wanted), limit)) if own else 0
         source, copy_to = None, keep
-        for other in self._held.values():
+        for other in self._held.values() if self._cuttable else ():
             shared = min(common_prefix(other.tokens, wanted), limit)
             if other is not own and shared > copy_to:
                 source, copy_to = other, shared
@@ -123,7 +134,9 @@ class Ledger:
             self._free_seqs.remove(plan.seq)
             self._held[plan.seq] = Held(plan.seq, key)
         held = self._held[plan.seq]
-        held.key = key
+        if held.key != key:
+            self._note_eviction(held.key)
+            held.key = key
         self._cut(held, plan.keep)
         if plan.copy_from is not None:
             source = self._held[plan.copy_from]
@@ -132,7 +145,8 @@ class Ledger:
             held.cells += cells
             self._references.update(cells)
         for seq in plan.evict:
-            self.drop(seq)
+            self.evict(seq)
+        self._evicted.pop(key, None)
         held.active = True
         self._touch(held)
 
@@ -162,20 +176,42 @@ class Ledger:
         self._touch(self._held[new])
         return new
 
+    def evict(self, seq: int) -> None:
+        """Record that ``seq`` was cleared to make room; its key is remembered."""
+        self._note_eviction(self._held[seq].key)
+        self.drop(seq)
+
     def drop(self, seq: int) -> None:
         """Record that ``seq`` was cleared."""
         self._cut(self._held[seq], 0)
         del self._held[seq]
         self._free_seqs.append(seq)
 
-    def forget(self, prefix: str) -> list[int]:
-        """Idle sequences whose key starts with ``prefix``."""
-        return [h.seq for h in self._held.values() if h.key.startswith(prefix) and not h.active]
-
     def oldest_idle(self) -> int | None:
         """The idle sequence used least recently."""
         oldest = self._oldest_idle()
         return oldest.seq if oldest else None
+
+    def was_evicted(self, key: str) -> bool:
+        """Whether the sequence of ``key`` was given up to make room."""
+        return key in self._evicted
+
+    def checkpoint(self, seq: int) -> None:
+        """Record that a checkpoint of all that ``seq`` holds was taken."""
+        held = self._held[seq]
+        held.checkpoints.append(len(held.tokens))
+
+    def idle(self) -> list[Held]:
+        """Sequences without a request, used most recently first; not to be changed."""
+        return sorted((h for h in self._held.values() if not h.active), key=lambda h: h.last_used, reverse=True)
+
+    def holds(self, key: str) -> bool:
+        """Whether ``key`` has a sequence."""
+        return self._by_key(key) is not None
+
+    def with_prefix(self, prefix: str) -> list[Held]:
+        """Sequences whose key starts with ``prefix``; not to be changed."""
+        return [held for held in self._held.values() if held.key.startswith(prefix)]
 
     def is_active(self, key: str) -> bool:
         """Whether a request is using the sequence of ``key``."""
@@ -184,6 +220,17 @@ class Ledger:
 
     def _by_key(self, key: str) -> Held | None:
         return next((held for held in self._held.values() if held.key == key), None)
+
+    def _note_eviction(self, key: str) -> None:
+        self._evicted[key] = None
+        if len(self._evicted) > MAX_EVICTED:
+            del self._evicted[next(iter(self._evicted))]
+
+    def _reachable(self, held: Held, length: int) -> int:
+        """The greatest length up to ``length`` to which ``held`` can be brought back."""
+        if self._cuttable or length == len(held.tokens):
+            return length
+        return max((point for point in held.checkpoints if point <= length), default=0)
 
     def _oldest_idle(self) -> Held | None:
         idle = (held for held in self._held.values() if not held.active)
@@ -225,6 +272,7 @@ class Ledger:
             if not self._references[cell]:
                 del self._references[cell]
         del held.tokens[length:], held.cells[length:]
+        held.checkpoints = [point for point in held.checkpoints if point <= length]
 
     def _touch(self, held: Held) -> None:
         self._clock += 1

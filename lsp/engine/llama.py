@@ -14,7 +14,7 @@ import llama_cpp.llama_cpp as lib
 import numpy as np
 from llama_cpp._ggml import libggml
 
-from lsp.engine.protocol import ModelFacts
+from lsp.engine.protocol import ModelFacts, SpecialName
 from lsp.engine.sampling import Logits
 from lsp.engine.vocabulary import Vocabulary
 from lsp.errors import MidlineError
@@ -83,6 +83,9 @@ class Llama:
         self._context = self._make_context(n_ctx, n_seq, n_batch, threads)
         self.n_ctx: int = lib.llama_n_ctx(self._context)
         self._memory = lib.llama_get_memory(self._context)
+        recurrent = lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
+        # Whether a sequence can be cut at any length; a recurrent state can only move on.
+        self.cuttable = not recurrent
         self._batch = lib.llama_batch_init(n_batch, 0, 1)
         self.vocabulary = self._read_vocabulary()
         self.facts = self._read_facts(path)
@@ -138,6 +141,32 @@ class Llama:
         """Let ``target`` share the cells of ``source`` for the positions from ``start`` to ``end``."""
         lib.llama_memory_seq_cp(self._memory, source, target, start, end)
 
+    def save(self, seq: int) -> bytes:
+        """The state of ``seq``: what ``restore`` brings back."""
+        size = lib.llama_state_seq_get_size_ext(self._context, seq, 0)
+        buffer = (ctypes.c_uint8 * size)()
+        written = lib.llama_state_seq_get_data_ext(self._context, buffer, size, seq, 0)
+        return bytes(memoryview(buffer)[:written])
+
+    def restore(self, seq: int, data: bytes) -> bool:
+        """Make the empty ``seq`` what it was when ``data`` was saved; False where there is no room for it."""
+        buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
+        return bool(lib.llama_state_seq_set_data_ext(self._context, buffer, len(data), seq, 0))
+
+    def save_file(self, seq: int, tokens: Sequence[int], path: Path) -> bool:
+        """Write ``seq``, which holds ``tokens``, to a file; False where that failed, as on a full disk."""
+        array = (lib.llama_token * len(tokens))(*tokens)
+        return bool(lib.llama_state_seq_save_file(self._context, str(path).encode(), seq, array, len(tokens)))
+
+    def load_file(self, seq: int, path: Path) -> list[int]:
+        """Make the empty ``seq`` what ``save_file`` wrote; returns its tokens, none where that failed."""
+        array = (lib.llama_token * self.n_ctx)()
+        count = ctypes.c_size_t()
+        read = lib.llama_state_seq_load_file(
+            self._context, str(path).encode(), seq, array, self.n_ctx, ctypes.byref(count)
+        )
+        return list(array[: count.value]) if read else []
+
     def _make_log_callback(self, log: Callable[[int, str], None]) -> object:
         def on_log(level: int, text: bytes, _: object) -> None:
             line = text.decode("utf-8", "replace").rstrip()
@@ -174,6 +203,8 @@ class Llama:
         params.n_seq_max = n_seq
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = _FLASH_ATTENTION
+        # A sliding window's cells beyond the window are kept, so that a sequence can be cut anywhere.
+        params.swa_full = True
         # One pool of cells for all sequences: a copy costs nothing, and a short file leaves room to a long one.
         params.kv_unified = True
         params.abort_callback = self._abort_callback
@@ -191,7 +222,7 @@ class Llama:
 
     def _read_vocabulary(self) -> Vocabulary:
         vocab = self._vocab
-        ids = {
+        ids: dict[SpecialName, int] = {
             "bos": lib.llama_vocab_bos(vocab) if lib.llama_vocab_get_add_bos(vocab) else -1,
             "prefix": lib.llama_vocab_fim_pre(vocab),
             "suffix": lib.llama_vocab_fim_suf(vocab),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lsp.engine.protocol import Segment, Text
+from lsp.engine.protocol import Segment, Special, Text
 from lsp.engine.vocabulary import Vocabulary
 
 
@@ -52,6 +52,32 @@ def compile_prompt(
         healed = piece + healed
         tokens.pop()
     return Prompt(tokens, healed)
+
+
+def read_prompt(tokens: Sequence[int], vocabulary: Vocabulary) -> list[Segment]:
+    """The segments that ``tokens`` stand for: what ``compile_prompt`` was given, unhealed.
+
+    Bytes at the end that are no whole character yet are left out.
+    """
+    names = {token: name for name, token in vocabulary.special.items()}
+    segments: list[Segment] = []
+    data = b""
+    for token in [*tokens, None]:
+        if token is not None and token not in names:
+            data += vocabulary.pieces[token]
+            continue
+        if data:
+            segments.append(Text(data.decode("utf-8", "ignore")))
+            data = b""
+        if token is not None:
+            segments.append(Special(names[token]))
+    return segments
+
+
+def base_length(tokens: Sequence[int], vocabulary: Vocabulary) -> int:
+    """How many tokens stand up to and with the last special one: the part of a prompt that typing leaves alone."""
+    special = set(vocabulary.special.values())
+    return next((i for i in range(len(tokens), 0, -1) if tokens[i - 1] in special), 0)
 
 
 def _inside_character(data: bytes) -> bool:

@@ -18,7 +18,11 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 StateName = Literal["starting", "ready", "busy", "restarting", "failed", "disabled"]
 SpecialName = Literal["bos", "prefix", "suffix", "middle", "separator", "repository"]
-Priority = Literal["completion", "warm"]
+# From first served to last: what a user waits for, what a user watches, and two kinds of preparation.
+Priority = Literal["completion", "chat", "anchor", "warm"]
+# Why a prompt's token was computed: the key had no sequence yet; it had one, which was evicted; the prompt differs
+# from it before its last special token (another base); or only behind that (typing).
+Why = Literal["first_use", "evicted", "base_changed", "typed"]
 
 
 class Special(msgspec.Struct, tag="special", frozen=True):
@@ -46,7 +50,7 @@ class Generate(msgspec.Struct, tag="generate"):
         max_tokens: how many tokens to generate at most; 0 computes the prompt and stops (a warm-up).
         heal: take back the prompt's last token and make the first generated ones spell its text again.
         branches: how many alternatives, which differ in their first token.
-        priority: a ``completion`` goes before and interrupts a ``warm`` request.
+        priority: a request of a higher priority goes first, and interrupts a batch of lower ones.
     """
 
     id: int
@@ -71,11 +75,18 @@ class Forget(msgspec.Struct, tag="forget"):
     key: str
 
 
+class Recall(msgspec.Struct, tag="recall"):
+    """Ask what the sequences whose key starts with ``key`` hold; answered with ``Recalled``."""
+
+    id: int
+    key: str
+
+
 class Ask(msgspec.Struct, tag="ask"):
     """Ask for a ``State`` now."""
 
 
-ClientMessage = Generate | Cancel | Forget | Ask
+ClientMessage = Generate | Cancel | Forget | Recall | Ask
 
 
 class Token(msgspec.Struct, tag="token"):
@@ -106,6 +117,7 @@ class Usage(msgspec.Struct, frozen=True):
     prefill_ms: float = 0.0
     first_token_ms: float = 0.0
     generate_ms: float = 0.0
+    why: dict[Why, int] = {}
 
 
 class Done(msgspec.Struct, tag="done"):
@@ -122,6 +134,13 @@ class Failed(msgspec.Struct, tag="failed"):
     id: int
     message: str
     cure: str = ""
+
+
+class Recalled(msgspec.Struct, tag="recalled"):
+    """The prompts that sequences hold, by key, in segments; with what was generated behind them."""
+
+    id: int
+    prompts: dict[str, list[Segment]]
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
@@ -155,10 +174,12 @@ class State(msgspec.Struct, tag="state"):
     threads: int = 0
     rss_bytes: int = 0
     tokens_prewarmed: int = 0
+    tokens_restored: int = 0
+    prefill_per_second: float = 0.0
     backend: str = ""
 
 
-EngineMessage = Token | Done | Failed | State
+EngineMessage = Token | Done | Failed | Recalled | State
 
 _encoder = msgspec.json.Encoder()
 _client_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)

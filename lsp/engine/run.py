@@ -16,12 +16,14 @@ class Run:
         seq: the KV sequence.
         pending: tokens still to compute, the prompt's first and then each chosen one.
         heal: bytes that the next tokens must spell; they are not part of the branch's text.
+        base: length of the prompt's base, in tokens.
     """
 
     branch: int
     seq: int
     pending: list[int]
     heal: bytes
+    base: int = 0
     generated: int = 0
     ended: Literal["", "eog", "length"] = ""
     _decoder: codecs.IncrementalDecoder = field(

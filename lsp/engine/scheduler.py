@@ -1,7 +1,8 @@
 """One loop that owns the model: admits requests, builds batches by priority, samples, and streams.
 
-The loop runs in its own thread. ``submit``, ``cancel`` and ``forget`` may be called from any other; they leave a note
-in the inbox and, where it matters at once, raise the abort flag that llama.cpp looks at between two operations.
+The loop runs in its own thread. ``submit``, ``cancel``, ``forget`` and ``recall`` may be called from any other; they
+leave a note in the inbox and, where it matters at once, raise the abort flag that llama.cpp looks at between two
+operations.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ import logging
 import queue
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 
+from lsp.engine.job import Job, in_turn
 from lsp.engine.ledger import Ledger, OutOfCellsError
 from lsp.engine.llama import AbortedError, Entry, Llama, NoCellsError
-from lsp.engine.prompt import compile_prompt
-from lsp.engine.protocol import Done, EngineMessage, Failed, Generate, Token, Usage
+from lsp.engine.prompt import base_length, compile_prompt, read_prompt
+from lsp.engine.protocol import Done, EngineMessage, Failed, Generate, Recalled, Segment, Token, Why
 from lsp.engine.run import Run
 from lsp.engine.sampling import Choice, best
 
@@ -26,55 +27,16 @@ logger = logging.getLogger(__name__)
 
 # A newly arrived completion waits for at most one batch, so a batch is short: at 100 tokens/s, 64 take 0.6 s.
 PREFILL_BATCH = 64
-# Warm-up is interrupted by any completion; shorter batches lose less work when that happens.
-WARM_BATCH = 32
+# Background work is interrupted by whatever a user waits for; shorter batches lose less when that happens.
+BACKGROUND_BATCH = 32
+# So few tokens are computed sooner than their interruption pays.
+SHORT_BATCH = 4
 # After so many batches failed in a row the context is beyond repair, and a new process is the cure.
 MAX_FAILURES = 3
+# With nothing to do for so long, the engine is idle.
+IDLE_SECONDS = 1.0
 
-
-@dataclass
-class Job:
-    """A request under way."""
-
-    owner: Hashable
-    request: Generate
-    emit: Callable[[EngineMessage], None]
-    arrived: float = field(default_factory=time.perf_counter)
-    started: float = 0.0
-    first_token: float = 0.0
-    prefilled: float = 0.0
-    evaluated: int = 0
-    reused: int = 0
-    cancelled: bool = False
-    runs: list[Run] = field(default_factory=list)
-
-    @property
-    def warm(self) -> bool:
-        """Whether this is background work."""
-        return self.request.priority == "warm"
-
-    @property
-    def rank(self) -> tuple[bool, float]:
-        """Order of service: completions first, then by arrival."""
-        return (self.warm, self.arrived)
-
-    def usage(self) -> Usage:
-        """What it cost up to now."""
-        now = time.perf_counter()
-        started = self.started or now
-
-        def ms(start: float, end: float) -> float:
-            return round((end - start) * 1000, 2) if end else 0.0
-
-        return Usage(
-            tokens_evaluated=self.evaluated,
-            tokens_reused=self.reused,
-            tokens_generated=sum(run.generated for run in self.runs),
-            queue_ms=ms(self.arrived, started),
-            prefill_ms=ms(started, self.prefilled),
-            first_token_ms=ms(self.arrived, self.first_token),
-            generate_ms=ms(self.prefilled, now) if self.prefilled else 0.0,
-        )
+Batch = list[tuple[Job, Run, int]]
 
 
 class Scheduler:
@@ -83,21 +45,34 @@ class Scheduler:
     Args:
         llama: the model; used by this loop's thread only, once ``loop`` runs.
         n_seq: sequences of its context.
-        on_busy: called from the loop's thread when completions begin (True) and when none is left (False).
+        on_busy: called from the loop's thread when requests that a user waits for begin (True) and when none is
+            left (False).
+        on_idle: called from the loop's thread when there is nothing to do; returns whether it wants to be called
+            again soon.
     """
 
-    def __init__(self, llama: Llama, n_seq: int, on_busy: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        llama: Llama,
+        n_seq: int,
+        on_busy: Callable[[bool], None] = lambda _: None,
+        on_idle: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._llama = llama
-        self.ledger = Ledger(n_seq, llama.n_ctx)
+        self.ledger = Ledger(n_seq, llama.n_ctx, llama.cuttable)
         self.tokens_prewarmed = 0
+        self.prefill_per_second = 0.0
         self._on_busy = on_busy
+        self._on_idle = on_idle
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._jobs: dict[tuple[Hashable, int], Job] = {}
         self._waiting: list[Job] = []
         self._active: list[Job] = []
-        self._in_batch: list[Job] = []
+        self._in_batch: Batch = []
         self._busy = False
+        self._idle_work = False
         self._failures = 0
+        self._checkpoints: dict[int, dict[int, bytes]] = {}  # by sequence, by length
         self._eog = np.array(sorted(llama.vocabulary.eog), dtype=np.int64)
         # A base's text comes with each keystroke: tokenising it once is enough.
         self._tokenize = lru_cache(maxsize=64)(llama.tokenize)
@@ -110,7 +85,8 @@ class Scheduler:
         job = Job(owner, request, emit)
         self._jobs[owner, request.id] = job
         self._inbox.put(lambda: self._waiting.append(job))
-        if not job.warm and any(running.warm for running in self._in_batch):
+        batch = self._in_batch
+        if batch and all(job.rank < other.rank for other, _, _ in batch) and _size(batch) > SHORT_BATCH:
             self._llama.abort = True
 
     def cancel(self, owner: Hashable, request_id: int, branch: int | None = None) -> None:
@@ -124,7 +100,7 @@ class Scheduler:
         job.cancelled = True
         self._inbox.put(lambda: None)
         batch = self._in_batch
-        if batch and all(running.cancelled for running in batch):
+        if batch and all(other.cancelled for other, _, _ in batch):
             self._llama.abort = True
 
     def cancel_all(self, owner: Hashable) -> None:
@@ -135,7 +111,11 @@ class Scheduler:
 
     def forget(self, prefix: str) -> None:
         """Give back the idle sequences whose key starts with ``prefix``."""
-        self._inbox.put(lambda: self._drop(self.ledger.forget(prefix)))
+        self._inbox.put(lambda: self._drop([h.seq for h in self.ledger.with_prefix(prefix) if not h.active]))
+
+    def recall(self, request_id: int, prefix: str, emit: Callable[[EngineMessage], None]) -> None:
+        """Tell ``emit`` what the sequences whose key starts with ``prefix`` hold."""
+        self._inbox.put(lambda: emit(Recalled(request_id, self._prompts(prefix))))
 
     def stop(self) -> None:
         """Let ``loop`` return after the batch under way."""
@@ -150,49 +130,52 @@ class Scheduler:
         Raises:
             RuntimeError: llama.cpp failed again and again.
         """
-        while self._step():
+        while self.step():
             pass
 
-    def _step(self) -> bool:
+    def step(self) -> bool:
+        """One turn: read the inbox (waiting for it when there is nothing to do), then compute one batch.
+
+        Returns:
+            False once ``stop`` was called.
+
+        Raises:
+            RuntimeError: llama.cpp failed again and again.
+        """
         # Reset before reading the inbox: whoever raises the flag has put their note there first.
         self._llama.abort = False
-        if not self._read_inbox(block=not self._waiting and not self._active):
+        if not self._read_inbox():
             return False
-        self._end_cancelled()
+        for job in [job for job in self._waiting + self._active if job.cancelled]:
+            self._end(job, Done(job.request.id, "cancelled", job.usage()))
         self._admit()
         self._tell_busy()
         batch = self._next_batch()
         if batch:
             self._compute(batch)
+            self._idle_work = True
         return True
 
-    def _read_inbox(self, block: bool) -> bool:
+    def _read_inbox(self) -> bool:
+        wait = not self._waiting and not self._active
         while True:
             try:
-                note = self._inbox.get(block=block)
+                timeout = IDLE_SECONDS if self._idle_work else None
+                note = self._inbox.get(block=wait, timeout=timeout if wait else None)
             except queue.Empty:
-                return True
+                if not wait:
+                    return True
+                self._idle_work = self._on_idle()
+                continue
             if note is None:
                 return False
             note()
-            block = False
-
-    def _end_branch(self, job: Job, branch: int) -> None:
-        for run in job.runs:
-            if run.branch == branch and job in self._active:
-                run.ended = run.ended or "length"
-        self._end_if_complete(job)
-
-    def _end_cancelled(self) -> None:
-        for job in [job for job in self._waiting + self._active if job.cancelled]:
-            self._end(job, Done(job.request.id, "cancelled", job.usage()))
+            wait = False
 
     def _admit(self) -> None:
-        """Start the waiting requests whose sequence is free, first come first served within a priority."""
-        for job in sorted(self._waiting, key=lambda job: job.rank):
-            if job.warm and any(not other.warm for other in self._active):
-                return
-            for other in [a for a in self._active if a.warm and a.request.key == job.request.key]:
+        """Start the waiting requests whose sequence is free."""
+        for job in in_turn(self._waiting):
+            for other in [a for a in self._active if a.request.key == job.request.key and a.rank > job.rank]:
                 # What it has computed stays in the sequence: the newcomer takes over from there.
                 self._end(other, Done(other.request.id, "cancelled", other.usage()))
             if not self.ledger.is_active(job.request.key):
@@ -200,34 +183,50 @@ class Scheduler:
 
     def _start(self, job: Job) -> None:
         request = job.request
-        vocabulary = self._llama.vocabulary
-        prompt = compile_prompt(request.prompt, vocabulary, self._tokenize, request.heal)
+        prompt = compile_prompt(request.prompt, self._llama.vocabulary, self._tokenize, request.heal)
         if not prompt.tokens:
             self._end(job, Failed(request.id, "The prompt is empty."))
             return
+        known = self.ledger.holds(request.key)
         try:
             plan = self.ledger.plan(request.key, prompt.tokens, request.max_tokens * request.branches)
         except OutOfCellsError:
-            if any(not other.warm for other in self._active):
-                return  # it waits for the cells of the requests before it
-            self._end(job, self._too_long(job, len(prompt.tokens)))
+            self._wait_for_cells(job, len(prompt.tokens))
             return
-        for other in plan.evict:
-            logger.debug("evicting sequence %d", other)
-        if not self._llama.cut(plan.seq, plan.keep):
-            # Memory that can't be cut (recurrent, sliding window): begin this sequence afresh.
-            self._llama.cut(plan.seq, 0)
-            plan = replace(plan, keep=0, copy_from=None, copy_to=0)
+        self._bring_to(plan.seq, plan.keep)
         if plan.copy_from is not None:
             self._llama.copy(plan.copy_from, plan.seq, plan.keep, plan.copy_to)
         for seq in plan.evict:
-            self._llama.cut(seq, 0)
+            self._bring_to(seq, 0)
+        evicted = self.ledger.was_evicted(request.key)
         self.ledger.apply(plan, request.key)
+        base = base_length(prompt.tokens, self._llama.vocabulary)
         self._waiting.remove(job)
         self._active.append(job)
         job.started = time.perf_counter()
         job.reused = plan.reused
-        job.runs = [Run(0, plan.seq, prompt.tokens[plan.reused :], prompt.heal)]
+        job.why = _why(known, evicted, plan.reused, base)
+        job.runs = [Run(0, plan.seq, prompt.tokens[plan.reused :], prompt.heal, base)]
+
+    def _bring_to(self, seq: int, length: int) -> None:
+        """Cut ``seq``, or restore the checkpoint at ``length`` where its memory can't be cut."""
+        if self._llama.cut(seq, length):
+            saved = self._checkpoints.get(seq, {})
+            self._checkpoints[seq] = {point: data for point, data in saved.items() if point <= length}
+            return
+        data = self._checkpoints.get(seq, {}).get(length)
+        self._llama.cut(seq, 0)
+        if data is not None:
+            self._llama.restore(seq, data)
+
+    def _wait_for_cells(self, job: Job, length: int) -> None:
+        """Leave ``job`` waiting for the cells of others, taking them from less urgent ones; or refuse it."""
+        lower = [other for other in self._active if other.rank > job.rank]
+        if lower:
+            victim = lower[-1]
+            self._end(victim, Done(victim.request.id, "cancelled", victim.usage()))
+        elif not self._active:
+            self._end(job, self._too_long(job, length))
 
     def _too_long(self, job: Job, length: int) -> Failed:
         return Failed(
@@ -236,27 +235,50 @@ class Scheduler:
             "Set a larger `model.n_ctx`.",
         )
 
-    def _next_batch(self) -> list[tuple[Job, Run, int]]:
-        """The runs to serve next, each with how many of its pending tokens to compute."""
-        warm = all(job.warm for job in self._active)
-        room = WARM_BATCH if warm else PREFILL_BATCH
-        runs = [(job, run) for job in self._active if job.warm == warm for run in job.runs if not run.ended]
-        batch = []
-        for job, run in sorted(runs, key=lambda pair: (len(pair[1].pending), pair[0].rank)):
+    def _next_batch(self) -> Batch:
+        """The runs to serve next, each with how many of its pending tokens to compute.
+
+        The highest rank has the batch. While it only decodes, lower ranks that users watch decode along: a step for
+        three sequences costs little more than for one, and so typing never starves a chat.
+        """
+        jobs = in_turn(self._active)
+        if not jobs:
+            return []
+        rank = jobs[0].rank
+        runs = [(job, run) for job in jobs if job.rank == rank for run in job.open_runs]
+        if all(len(run.pending) == 1 for _, run in runs):
+            runs += [
+                (job, run)
+                for job in jobs
+                if job.rank > rank and not job.background
+                for run in job.open_runs
+                if len(run.pending) == 1
+            ]
+        room = BACKGROUND_BATCH if jobs[0].background else PREFILL_BATCH
+        batch: Batch = []
+        for job, run in sorted(runs, key=lambda pair: len(pair[1].pending) > 1):
             count = min(len(run.pending), room)
+            if not self._llama.cuttable:
+                count = self._up_to_base(run, count)
             if count:
                 batch.append((job, run, count))
                 room -= count
         return batch
 
-    def _compute(self, batch: list[tuple[Job, Run, int]]) -> None:
+    def _up_to_base(self, run: Run, count: int) -> int:
+        """``count``, or less where a checkpoint is to be taken at the base's end."""
+        held = len(self.ledger.tokens(run.seq))
+        return run.base - held if held < run.base < held + count else count
+
+    def _compute(self, batch: Batch) -> None:
         entries: list[Entry] = []
         for job, run, count in batch:
             position = len(self.ledger.tokens(run.seq))
             sampled = count == len(run.pending) and job.request.max_tokens > 0
             for i, token in enumerate(run.pending[:count]):
                 entries.append(Entry(token, position + i, run.seq, sampled and i == count - 1))
-        self._in_batch = list({id(job): job for job, _, _ in batch}.values())
+        began = time.perf_counter()
+        self._in_batch = batch
         try:
             self._llama.decode(entries)
         except AbortedError:
@@ -272,25 +294,29 @@ class Scheduler:
         finally:
             self._in_batch = []
         self._failures = 0
+        self._measure(len(entries), time.perf_counter() - began)
         end = 0
         for job, run, count in batch:
             end += count
             self._advance(job, run, count, end - 1)
+
+    def _measure(self, tokens: int, seconds: float) -> None:
+        """Keep a moving average of prefill's speed, from batches large enough to tell."""
+        if tokens >= BACKGROUND_BATCH // 2:
+            speed = tokens / seconds
+            self.prefill_per_second += (speed - self.prefill_per_second) * (0.2 if self.prefill_per_second else 1.0)
 
     def _advance(self, job: Job, run: Run, count: int, index: int) -> None:
         """Book ``count`` computed tokens of a run; where its prompt is done, choose the next token."""
         self.ledger.extend(run.seq, run.pending[:count])
         del run.pending[:count]
         if not run.generated:
-            job.evaluated += count
-            if job.warm:
-                self.tokens_prewarmed += count
+            self._book_prompt(job, run, count)
         if run.pending:
             return
-        if not job.prefilled:
-            job.prefilled = time.perf_counter()
         if job.request.max_tokens == 0:
-            self._end(job, Done(job.request.id, "length", job.usage()))
+            run.ended = "length"
+            self._end_if_complete(job)
             return
         allowed = self._spelling(run.heal) if run.heal else None
         wanted = job.request.branches if not run.generated else 1
@@ -299,13 +325,24 @@ class Scheduler:
             self._fork(job, run, branch, choice)
         self._take(job, run, choices[0])
 
+    def _book_prompt(self, job: Job, run: Run, count: int) -> None:
+        job.evaluated += count
+        if job.background:
+            self.tokens_prewarmed += count
+        if not run.pending:
+            job.prefilled = time.perf_counter()
+        if not self._llama.cuttable and (not run.pending or len(self.ledger.tokens(run.seq)) == run.base):
+            self.ledger.checkpoint(run.seq)
+            points = self._checkpoints.setdefault(run.seq, {})
+            points[len(self.ledger.tokens(run.seq))] = self._llama.save(run.seq)
+
     def _fork(self, job: Job, run: Run, branch: int, choice: Choice) -> None:
         seq = self.ledger.fork(run.seq, f"{job.request.key}#{branch}")
         if seq is None:
             return  # fewer alternatives rather than none
         self._llama.cut(seq, 0)
         self._llama.copy(run.seq, seq, 0, -1)
-        other = Run(branch, seq, [], run.heal)
+        other = Run(branch, seq, [], run.heal, run.base)
         job.runs.append(other)
         self._take(job, other, choice)
 
@@ -322,8 +359,14 @@ class Scheduler:
                 run.ended = "length"
         self._end_if_complete(job)
 
+    def _end_branch(self, job: Job, branch: int) -> None:
+        for run in job.runs:
+            if run.branch == branch:
+                run.ended = run.ended or "length"
+        self._end_if_complete(job)
+
     def _end_if_complete(self, job: Job) -> None:
-        if job in self._active and all(run.ended for run in job.runs):
+        if job in self._active and not job.open_runs:
             self._end(job, Done(job.request.id, job.runs[0].ended or "length", job.usage()))
 
     def _end(self, job: Job, last: Done | Failed) -> None:
@@ -339,34 +382,65 @@ class Scheduler:
 
     def _drop(self, seqs: list[int]) -> None:
         for seq in seqs:
-            self._llama.cut(seq, 0)
+            self._bring_to(seq, 0)
             self.ledger.drop(seq)
 
-    def _undo(self, batch: list[tuple[Job, Run, int]]) -> None:
+    def _undo(self, batch: Batch) -> None:
         """Remove what an interrupted batch left behind in the cache."""
-        for _, run, _ in batch:
-            self._llama.cut(run.seq, len(self.ledger.tokens(run.seq)))
+        for job, run, _ in batch:
+            if job in self._active and not self._llama.cut(run.seq, len(self.ledger.tokens(run.seq))):
+                # A recurrent state has moved on and can't be taken back: begin again from what is saved.
+                self._restart(job)
 
-    def _make_room(self, batch: list[tuple[Job, Run, int]]) -> None:
+    def _restart(self, job: Job) -> None:
+        for run in job.runs:
+            self._bring_to(run.seq, 0)
+            self.ledger.drop(run.seq)
+        self._active.remove(job)
+        generated = any(run.generated for run in job.runs)
+        job.runs = []
+        if generated:
+            self._end(job, Failed(job.request.id, "The generation was interrupted."))
+        else:
+            self._waiting.append(job)
+
+    def _make_room(self, batch: Batch) -> None:
         oldest = self.ledger.oldest_idle()
         if oldest is not None:
-            self._drop([oldest])
+            self._bring_to(oldest, 0)
+            self.ledger.evict(oldest)
             return
-        job = max((job for job, _, _ in batch), key=lambda job: job.rank)
+        job = in_turn([job for job, _, _ in batch])[-1]
         self._end(job, self._too_long(job, len(self.ledger.tokens(job.runs[0].seq))))
 
-    def _fail(self, batch: list[tuple[Job, Run, int]], reason: str) -> None:
+    def _fail(self, batch: Batch, reason: str) -> None:
         self._failures += 1
         logger.error("a batch failed: %s", reason)
-        for job in {id(job): job for job, _, _ in batch}.values():
+        for job in dict.fromkeys(job for job, _, _ in batch):
             seq = job.runs[0].seq
             self._end(job, Failed(job.request.id, f"llama.cpp failed: {reason}."))
             self._drop([seq])
         if self._failures >= MAX_FAILURES:
             raise RuntimeError(reason)
 
+    def _prompts(self, prefix: str) -> dict[str, list[Segment]]:
+        vocabulary = self._llama.vocabulary
+        return {held.key: read_prompt(held.tokens, vocabulary) for held in self.ledger.with_prefix(prefix)}
+
     def _tell_busy(self) -> None:
-        busy = any(not job.warm for job in self._active)
+        busy = any(not job.background for job in self._active)
         if busy != self._busy:
             self._busy = busy
             self._on_busy(busy)
+
+
+def _size(batch: Batch) -> int:
+    return sum(count for _, _, count in batch)
+
+
+def _why(known: bool, evicted: bool, reused: int, base: int) -> Why:
+    if evicted:
+        return "evicted"
+    if not known:
+        return "first_use"
+    return "typed" if reused >= base else "base_changed"

@@ -22,7 +22,7 @@ from lsp.engine import protocol
 from lsp.engine.config import EngineConfig
 from lsp.engine.llama import Llama, backend_features, can_offload, gpu_free_bytes
 from lsp.engine.offload import choose_threads, place_layers
-from lsp.engine.protocol import Ask, Cancel, EngineMessage, Failed, Forget, Generate, State
+from lsp.engine.protocol import Ask, Cancel, EngineMessage, Failed, Forget, Generate, Recall, Recalled, State
 from lsp.engine.scheduler import PREFILL_BATCH, Scheduler
 from lsp.errors import MidlineError
 
@@ -154,6 +154,7 @@ class Service:
             cells_used=scheduler.ledger.cells_used if scheduler else 0,
             sequences=len(scheduler.ledger) if scheduler else 0,
             tokens_prewarmed=scheduler.tokens_prewarmed if scheduler else 0,
+            prefill_per_second=round(scheduler.prefill_per_second, 1) if scheduler else 0.0,
         )
 
     async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -188,6 +189,11 @@ class Service:
             scheduler.cancel(client, message.id, message.branch)
         elif scheduler and isinstance(message, Forget):
             scheduler.forget(message.key)
+        elif isinstance(message, Recall):
+            if scheduler:
+                scheduler.recall(message.id, message.key, partial(self._send_threadsafe, client))
+            else:
+                self._send(client, Recalled(message.id, {}))
 
     def _send_threadsafe(self, client: int, message: EngineMessage) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody is left to hear it

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from lsp.engine.protocol import SpecialName
+
 TokenIds = npt.NDArray[np.int64]
 
 
@@ -23,7 +25,7 @@ class Vocabulary:
     """
 
     pieces: Sequence[bytes]
-    special: Mapping[str, int]
+    special: Mapping[SpecialName, int]
     eog: frozenset[int]
     _order: TokenIds = field(init=False, repr=False)
     _sorted: list[bytes] = field(init=False, repr=False)

@@ -1,0 +1,83 @@
+"""A request under way: its branches, its times, and what its tokens were computed for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import get_args
+
+from lsp.engine.protocol import EngineMessage, Generate, Priority, Usage, Why
+from lsp.engine.run import Run
+
+_RANKS = {priority: rank for rank, priority in enumerate(get_args(Priority))}
+
+
+@dataclass(eq=False)
+class Job:
+    """A request under way.
+
+    Args:
+        owner: the client it came from.
+        request: what it wants.
+        emit: takes its messages.
+    """
+
+    owner: Hashable
+    request: Generate
+    emit: Callable[[EngineMessage], None]
+    arrived: float = field(default_factory=time.perf_counter)
+    started: float = 0.0
+    prefilled: float = 0.0
+    first_token: float = 0.0
+    evaluated: int = 0
+    reused: int = 0
+    why: Why = "first_use"
+    cancelled: bool = False
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def rank(self) -> int:
+        """0 is served first."""
+        return _RANKS[self.request.priority]
+
+    @property
+    def background(self) -> bool:
+        """Whether nobody waits for it."""
+        return self.request.priority in ("anchor", "warm")
+
+    @property
+    def open_runs(self) -> list[Run]:
+        """Its branches that go on."""
+        return [run for run in self.runs if not run.ended]
+
+    def usage(self) -> Usage:
+        """What it cost up to now."""
+        now = time.perf_counter()
+
+        def ms(start: float, end: float) -> float:
+            return round((end - start) * 1000, 2) if start and end else 0.0
+
+        return Usage(
+            tokens_evaluated=self.evaluated,
+            tokens_reused=self.reused,
+            tokens_generated=sum(run.generated for run in self.runs),
+            queue_ms=ms(self.arrived, self.started or now),
+            prefill_ms=ms(self.started, self.prefilled or now),
+            first_token_ms=ms(self.arrived, self.first_token),
+            generate_ms=ms(self.prefilled, now),
+            why={self.why: self.evaluated} if self.evaluated else {},
+        )
+
+
+def in_turn(jobs: list[Job]) -> list[Job]:
+    """``jobs`` in the order in which to serve them: by rank, then each owner's first, each owner's second, …
+
+    So an editor window that asks for much doesn't hold up another that asks for little.
+    """
+    turns: dict[tuple[int, Hashable], int] = {}
+    order: list[tuple[int, int, float, Job]] = []
+    for job in sorted(jobs, key=lambda job: job.arrived):
+        turn = turns[job.rank, job.owner] = turns.get((job.rank, job.owner), -1) + 1
+        order.append((job.rank, turn, job.arrived, job))
+    return [job for *_, job in sorted(order, key=lambda entry: entry[:3])]
