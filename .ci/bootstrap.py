@@ -49,7 +49,8 @@ def probe(python: str) -> dict[str, Any] | None:
     """
     code = (
         "import sys, json, importlib.util as u; has = lambda m: u.find_spec(m) is not None; "
-        "print(json.dumps(dict(path=getattr(sys, '_base_executable', sys.executable), version=list(sys.version_info[:3]), "
+        "base = getattr(sys, '_base_executable', sys.executable); "
+        "print(json.dumps(dict(path=base, version=list(sys.version_info[:3]), "
         "venv=has('venv'), ensurepip=has('ensurepip'), pip=has('pip'))))"
     )
     try:
