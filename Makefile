@@ -54,10 +54,10 @@ format: ## let ruff mend what it can
 debug: ## try it in Neovim, with every LSP message in midline-lsp.log
 	@$(SETUP) --dev
 	@$(BIN)/midline model pull
-	@printf 'Every LSP message goes to %s (follow it elsewhere with tail -f). For another editor: MIDLINE_LSP_LOG=FILE.\n' \
-	    '$(LSP_LOG)'
-	@MIDLINE_LSP_LOG='$(CURDIR)/$(LSP_LOG)' PATH="$(CURDIR)/.venv/bin:$$PATH" \
-	    $(NVIM) --clean --cmd 'set runtimepath^=editors/neovim' +$(lastword $(subst :, ,$(DEMO))) $(firstword $(subst :, ,$(DEMO)))
+	@printf 'Every LSP message goes to %s; another editor: MIDLINE_LSP_LOG=FILE in its environment\n' '$(LSP_LOG)'
+	@MIDLINE_LSP_LOG='$(CURDIR)/$(LSP_LOG)' PATH="$(CURDIR)/$(BIN):$$PATH" $(NVIM) --clean \
+	    --cmd 'set runtimepath^=editors/neovim' --cmd "lua require('midline').setup()" \
+	    +$(lastword $(subst :, ,$(DEMO))) $(firstword $(subst :, ,$(DEMO)))
 
 clean: ## remove what these commands made here; models and pip's cache stay
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

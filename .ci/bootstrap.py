@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -33,25 +34,27 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "midline-setup.json"
 OLDEST = (3, 11)
 CANDIDATES = ("python3.13", "python3.12", "python3.11", "python3.14", "python3")
-# llava (images) is of no use to midline and takes a good part of the compile time.
-DEFAULT_FLAGS = "-DLLAVA_BUILD=OFF"
-DISK_BYTES = {"venv": 1 << 28, "llama": 2 << 30, "midline": 1 << 29}
+# Neither llava (images) nor llama.cpp's helpers for its own programs are of use to midline; both take minutes.
+DEFAULT_FLAGS = ("-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ROOT / '.ci' / 'llama.cmake'}")
+DISK_BYTES = {"venv": 1 << 28, "llama": 1 << 30, "midline": 1 << 29}
 
 
 # ---- which Python -----------------------------------------------------------------------------------------
 
 
 def probe(python: str) -> dict[str, Any] | None:
-    """Ask an interpreter for its path, version and means to make an environment; None if it doesn't run."""
+    """Ask an interpreter for its path, version and means to make an environment; None if it doesn't run.
+
+    Asked in an environment, it names the interpreter that this was made from.
+    """
     code = (
         "import sys, json, importlib.util as u; has = lambda m: u.find_spec(m) is not None; "
-        "print(json.dumps(dict(path=sys.executable, version=list(sys.version_info[:3]), "
+        "base = getattr(sys, '_base_executable', sys.executable); "
+        "print(json.dumps(dict(path=base, version=list(sys.version_info[:3]), "
         "venv=has('venv'), ensurepip=has('ensurepip'), pip=has('pip'))))"
     )
     try:
-        done = subprocess.run(
-            [python, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30
-        )
+        done = subprocess.run([python, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30)
         return json.loads(done.stdout) if done.returncode == 0 else None
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
@@ -77,8 +80,7 @@ def choose_python(found: list[dict[str, Any]]) -> dict[str, Any]:
         version = dotted(recent[0]["version"][:2])
         raise SetupError(
             f"Python {version} ({recent[0]['path']}) can't make a virtual environment: ensurepip is missing.",
-            f"On Debian or Ubuntu: sudo apt install python3-venv (or python{version}-venv). "
-            "Then run this again.",
+            f"On Debian or Ubuntu: sudo apt install python3-venv (or python{version}-venv). Then run this again.",
         )
     seen = ", ".join(f"{one['path']} is {dotted(one['version'])}" for one in found)
     raise SetupError(
@@ -95,7 +97,8 @@ def find_python() -> dict[str, Any]:
         SetupError: none will do.
     """
     found = []
-    for name in (sys.executable, *CANDIDATES):
+    # The last one is for who named it once with PYTHON=….
+    for name in (sys.executable, *CANDIDATES, read_stamp().get("interpreter", sys.executable)):
         one = probe(name)
         if one is not None and one["path"] not in [other["path"] for other in found]:
             found.append(one)
@@ -121,9 +124,7 @@ def write_stamp(stamp: dict[str, Any]) -> None:
     STAMP.write_text(json.dumps(stamp, indent=1) + "\n")
 
 
-def wanted(
-    pyproject: dict[str, Any], extras: list[str], cmake_args: str | None, root: Path
-) -> dict[str, Any]:
+def wanted(pyproject: dict[str, Any], extras: list[str], cmake_args: str | None, root: Path) -> dict[str, Any]:
     """The stamp that a finished set-up would leave; ``cmake_args`` None stands for "as they were"."""
     # The settings of linters and tests are left out: changing one must not install anything.
     installed = [pyproject["build-system"], pyproject["project"], pyproject.get("tool", {}).get("hatch")]
@@ -174,8 +175,7 @@ def check_machine(steps: list[str]) -> None:
             if not any(shutil.which(name) for name in names.split()):
                 raise SetupError(
                     f"No {language} compiler was found (looked for {names}).",
-                    "On Debian or Ubuntu: sudo apt install g++. On macOS: xcode-select --install. "
-                    "Then run this again.",
+                    "On Debian or Ubuntu: sudo apt install g++. On macOS: xcode-select --install. Then run this again.",
                 )
     need, free = sum(DISK_BYTES[step] for step in steps), shutil.disk_usage(str(ROOT)).free
     if free < need:
@@ -187,13 +187,9 @@ def check_machine(steps: list[str]) -> None:
 
 def announce(steps: list[str], llama: str, cmake_args: str, python: dict[str, Any]) -> None:
     """Say what is about to be done and how long it takes."""
-    compiled = (
-        "compiled for this machine: 4 to 10 minutes on 2 cores, once (seconds, if pip has it in its cache)"
-    )
+    compiled = "compiled for this machine: 2 to 6 minutes on 2 cores, once; seconds if pip has it in its cache"
     if cmake_args:
-        compiled = (
-            f"compiled with your CMAKE_ARGS ({cmake_args}), past pip's cache: 4 to 10 minutes on 2 cores"
-        )
+        compiled = f"compiled with your CMAKE_ARGS ({cmake_args}), past pip's cache: minutes, many for a GPU"
     sentences = {
         "venv": f"a virtual environment in .venv, with Python {dotted(python['version'])} ({python['path']})",
         "llama": f"llama.cpp ({llama}), {compiled}",
@@ -223,24 +219,25 @@ def step_environment() -> dict[str, str]:
 
 
 def clear_venv() -> None:
-    """Remove an environment that can't be used any more.
+    """Empty ``.venv``, which may be a link to another disk.
 
     Raises:
-        SetupError: what is there is not an environment.
+        SetupError: it holds what we didn't make.
     """
-    if VENV.is_symlink():
-        VENV.unlink()
-    elif VENV.exists():
-        if any(VENV.iterdir()) and not (VENV / "pyvenv.cfg").exists() and not STAMP.exists():
-            raise SetupError(f"{VENV} exists and is not a virtual environment.", "Move it away.")
-        shutil.rmtree(str(VENV))
+    VENV.mkdir(exist_ok=True)
+    if any(VENV.iterdir()) and not STAMP.exists():
+        raise SetupError(f"{VENV} was not made by this command.", "Move it away, then run this again.")
+    for path in VENV.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(str(path))
+        elif path != STAMP:
+            path.unlink()
 
 
-def make_venv(python: dict[str, Any], cmake_args: str) -> None:
-    """Make ``.venv`` anew, with pip in it."""
+def make_venv(python: dict[str, Any], built_with: str) -> None:
+    """Make ``.venv`` anew, with pip in it; ``built_with`` are the CMAKE_ARGS of the one before."""
     clear_venv()
-    VENV.mkdir()
-    write_stamp({"cmake_args": cmake_args})  # marks it as ours, should this be interrupted
+    write_stamp({"cmake_args": built_with})  # from now on it is ours, should this be interrupted
     env, command = step_environment(), [python["path"], "-m", "venv"]
     if python["ensurepip"]:
         run("making .venv", [*command, str(VENV)], VENV / "venv.log", env)
@@ -267,7 +264,7 @@ def install_llama(requirement: str, cmake_args: str) -> None:
     own = ["--no-cache-dir", "--no-binary", "llama-cpp-python"] if cmake_args else []
     command = [str(PYTHON), "-m", "pip", "install", "-v", "--force-reinstall", "--no-deps", *own, requirement]
     # Ours come first: where both set a flag, the user's wins.
-    env = dict(step_environment(), CMAKE_ARGS=f"{DEFAULT_FLAGS} {cmake_args}".strip())
+    env = dict(step_environment(), CMAKE_ARGS=f"{shlex.join(DEFAULT_FLAGS)} {cmake_args}".strip())
     run("installing llama.cpp", command, VENV / "llama-build.log", env)
 
 
@@ -306,14 +303,16 @@ def set_up(want: dict[str, Any]) -> None:
         return
     python = find_python()
     check_machine(steps)
-    # Flags once asked for hold until others are: the next command must not undo a GPU build.
-    cmake_args = stamp.get("cmake_args", "") if want["cmake_args"] is None else want["cmake_args"]
+    # Flags once built with hold until others are asked for: the next command must not undo a GPU build.
+    built_with = stamp.get("cmake_args", "")
+    cmake_args = built_with if want["cmake_args"] is None else want["cmake_args"]
     announce(steps, want["llama"], cmake_args, python)
     extras = sorted({*want["extras"], *stamp.get("extras", [])})
     try:
         if "venv" in steps:
-            make_venv(python, cmake_args)
-            stamp = {"root": want["root"], "python": venv_python(), "cmake_args": cmake_args}
+            make_venv(python, built_with)
+            stamp = {"root": want["root"], "python": venv_python(), "cmake_args": built_with}
+            stamp["interpreter"] = python["path"]
             write_stamp(stamp)
         forget_half_installed()
         if "llama" in steps:

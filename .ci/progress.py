@@ -35,8 +35,8 @@ CURES = (
         "Memory ran out: set CMAKE_BUILD_PARALLEL_LEVEL=1.",
     ),
     (
-        r"CUDA Toolkit not found|Could (?:not|NOT) find (?:nvcc|CUDA|Vulkan|HIP|BLAS)",
-        "CMAKE_ARGS asks for a library that CMake can't find: install that, or unset CMAKE_ARGS.",
+        r"CMake Error",
+        "CMake lacks what it needs: if your CMAKE_ARGS ask for it, install it or say CMAKE_ARGS= (nothing).",
     ),
     (
         r"name resolution|NewConnectionError|ConnectTimeout|Read timed out|ProxyError|SSLError"
@@ -45,8 +45,8 @@ CURES = (
     ),
 )
 TELLING = re.compile(r"\berror\b|FAILED:|No space left|Killed|CMake Error|Could not find", re.IGNORECASE)
-# A compiler's command line; its -Werror=… is not an error.
-COMMAND = re.compile(r"\s*\[ *\d+(/\d+|%)\] ")
+# A compiler's command line, whose -Werror=… is no error, and what pip says of any failure.
+NOISE = re.compile(r"\s*\[ *\d+(/\d+|%)\] |.*(exited-with-error|This error originates|status 'error'|build.* wheel)")
 
 
 class SetupError(Exception):
@@ -146,15 +146,17 @@ def run(name: str, command: list[str], log: Path, env: dict[str, str]) -> None:
     display.end(f"  {name}: failed after {took}")
     text = log.read_text(errors="replace")
     print("\n".join("  | " + line for line in telling_lines(text)), file=sys.stderr)
-    raise SetupError(
-        f"{name} failed; its whole output is in {log}.", f"{cure_for(text)} Then run this again."
-    )
+    raise SetupError(f"{name} failed; its whole output is in {log}.", f"{cure_for(text)} Then run this again.")
 
 
 def telling_lines(log: str, most: int = 12) -> list[str]:
     """The last lines of a failed log that name an error, or just its last lines when none does."""
     lines = [line.rstrip()[:300] for line in log.splitlines() if line.strip()]
-    telling = [line for line in lines if TELLING.search(line) and not COMMAND.match(line)]
+    telling, follow = [], 0
+    for line in lines:
+        follow = 4 if "CMake Error" in line else follow - 1  # CMake says what is wrong below that
+        if follow > 0 or (TELLING.search(line) and not NOISE.match(line)):
+            telling.append(line)
     return (telling or lines)[-most:]
 
 
@@ -163,4 +165,4 @@ def cure_for(log: str) -> str:
     for pattern, cure in CURES:
         if re.search(pattern, log):
             return cure
-    return "Mend what these lines name."
+    return "The lines above tell why."

@@ -164,16 +164,18 @@ def test_pip_forgets_a_half_installed_package_only(bootstrap, tmp_path, monkeypa
     assert [one.name for one in site.iterdir()] == ["whole-1.dist-info"]
 
 
-def test_a_folder_that_is_no_environment_is_never_removed(bootstrap, tmp_path, monkeypatch):
-    (tmp_path / "thesis.tex").touch()
+def test_only_an_environment_of_our_own_is_cleared(bootstrap, tmp_path, monkeypatch):
+    stamp, theirs = tmp_path / "midline-setup.json", tmp_path / "lib" / "theirs.py"
+    theirs.parent.mkdir()
+    theirs.touch()
     monkeypatch.setattr(bootstrap, "VENV", tmp_path)
-    monkeypatch.setattr(bootstrap, "STAMP", tmp_path / "midline-setup.json")
-    with pytest.raises(bootstrap.SetupError, match="not a virtual environment"):
+    monkeypatch.setattr(bootstrap, "STAMP", stamp)
+    with pytest.raises(bootstrap.SetupError, match="not made by this command"):
         bootstrap.clear_venv()
-    assert (tmp_path / "thesis.tex").exists()
-    (tmp_path / "pyvenv.cfg").touch()
+    assert theirs.exists()
+    stamp.write_text("{}")
     bootstrap.clear_venv()
-    assert not tmp_path.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [stamp.name]
 
 
 # ---- progress ---------------------------------------------------------------------------------------------
@@ -239,7 +241,7 @@ def test_a_failed_step_shows_its_cause_and_where_its_log_is(progress, tmp_path, 
         ("cc1plus: error: write: No space left on device", "disk space"),
         ("g++: fatal error: Killed signal terminated program cc1plus", "CMAKE_BUILD_PARALLEL_LEVEL=1"),
         ("Failed to establish: [Errno -3] Temporary failure in name resolution", "package index"),
-        ("-- CUDA Toolkit not found", "CMAKE_ARGS"),
+        ("CMake Error at ggml-cuda/CMakeLists.txt:178", "CMAKE_ARGS"),
     ],
 )
 def test_known_causes_have_a_cure(progress, log, cure):
@@ -248,6 +250,22 @@ def test_known_causes_have_a_cure(progress, log, cure):
 
 def test_a_log_that_names_no_error_shows_its_end(progress):
     assert progress.telling_lines("\n".join(str(n) for n in range(50)), most=3) == ["47", "48", "49"]
+
+
+def test_what_cmake_says_below_its_error_is_shown_and_pips_own_words_are_not(progress):
+    log = """
+      CMake Error at ggml-cuda/CMakeLists.txt:178 (target_link_libraries):
+        Target "ggml-cuda" links to:
+
+          CUDA::cublas
+
+      -- Generating done (0.1s)
+      note: This error originates from a subprocess, and is likely not a problem with pip.
+    ERROR: Failed building wheel for llama-cpp-python
+    """
+    shown = "\n".join(progress.telling_lines(log))
+    assert "CUDA::cublas" in shown
+    assert "originates" not in shown and "building wheel" not in shown
 
 
 def wait_for(condition):
