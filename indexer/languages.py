@@ -82,9 +82,7 @@ _TABLE = (
 _BY_NAME = {name: language.id for language in _TABLE for name in language.names.split()}
 _BY_ALIAS = {alias: language.id for language in _TABLE for alias in language.aliases.split()}
 
-LINE_COMMENT: dict[str, str] = {
-    language.id: language.line_comment for language in _TABLE if language.line_comment
-}
+LINE_COMMENT: dict[str, str] = {language.id: language.line_comment for language in _TABLE if language.line_comment}
 """What begins a comment up to the line's end, by language identifier; absent where there is no such thing."""
 
 

@@ -111,12 +111,8 @@ def position(line: int, character: int) -> Any:
     return SimpleNamespace(line=line, character=character)
 
 
-def partial(
-    start: tuple[int, int], end: tuple[int, int], text: str
-) -> types.TextDocumentContentChangePartial:
-    change = types.TextDocumentContentChangePartial(
-        types.Range(types.Position(0, 0), types.Position(0, 0)), text
-    )
+def partial(start: tuple[int, int], end: tuple[int, int], text: str) -> types.TextDocumentContentChangePartial:
+    change = types.TextDocumentContentChangePartial(types.Range(types.Position(0, 0), types.Position(0, 0)), text)
     change.range = types.Range(position(*start), position(*end))
     return change
 
