@@ -57,7 +57,11 @@ async def _complete(cursor: Cursor, settings: Settings, config: EngineConfig, n:
             completer = Completer(engine, Path(config.model).stem, CompletionStats())
             options = settings.completion
             return await completer.complete(
-                cursor, max_tokens=options.max_tokens, min_confidence=options.min_confidence, alternatives=n
+                cursor,
+                max_tokens=options.max_tokens,
+                min_confidence=options.min_confidence,
+                alternatives=n,
+                patient=True,
             )
         finally:
             await engine.close()

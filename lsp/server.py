@@ -86,6 +86,11 @@ def make_server() -> MidlineServer:
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         server.session.closed(params.text_document.uri)
 
+    @server.feature("midline/cursorMoved")
+    async def cursor_moved(params: Any) -> None:
+        where = types.Position(int(params.position.line), int(params.position.character))
+        await server.session.warm_up(server.document(params.textDocument.uri), where)
+
     # With options, or pygls won't announce it; in no case does it wait for the client to announce it first.
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:

@@ -172,13 +172,19 @@ class Session:
         options = self.settings.completion
         return await completer.complete(cursor, max_tokens=options.max_tokens, min_confidence=options.min_confidence)
 
+    async def warm_up(self, document: Document | None, position: types.Position) -> None:
+        """The cursor came to ``position``: prepare for what may be typed there."""
+        if document is None or self._completer is None or self._refusal(document):
+            return
+        if self.state.state in ("ready", "busy"):
+            await self._completer.warm_up(document.cursor(position))
+
     def closed(self, uri: str) -> None:
         """The editor closed a document."""
         if task := self._running.get(uri):
             task.cancel()
-        if self._completer and self._engine:
+        if self._completer:
             self._completer.forget(uri)
-            self._engine.forget(uri)
 
     def _refusal(self, document: Document) -> str:
         """Why nothing is ever completed in this document; empty where it is."""

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from lsp.completion.bases import Budget, DocumentBases, Engine
 from lsp.completion.filters import apply_filters
-from lsp.completion.prompt import Base, build_prompt
+from lsp.completion.prompt import bounded
 from lsp.completion.stats import CompletionStats
 from lsp.completion.unit import Place, unit_end
 from lsp.documents import Cursor
-from lsp.engine.client import Generation
-from lsp.engine.protocol import Segment, Token, Usage
+from lsp.engine.protocol import State, Token, Usage
 
 # Where the model itself gives the end such a probability, a line's end is the unit's end.
 EOG_ENDS = 0.25
-# Bases of files that nobody completed in for so long are rebuilt when somebody does.
-MAX_BASES = 64
 
 
-class Generator(Protocol):
-    """What completes a prompt; ``EngineClient`` does."""
+class RunningEngine(Engine, Protocol):
+    """An engine that tells its state."""
 
-    def generate(self, key: str, prompt: list[Segment], *, max_tokens: int, branches: int = 1) -> Generation:
-        """Start a generation on the KV sequence ``key``."""
+    @property
+    def state(self) -> State:
+        """How it is, what it runs and how fast."""
         ...
 
 
@@ -80,7 +78,7 @@ class Completion:
 
 
 class Completer:
-    """Completes in any number of documents, each on its own KV sequence.
+    """Completes in any number of documents.
 
     Args:
         engine: what generates.
@@ -88,11 +86,11 @@ class Completer:
         stats: where costs are counted.
     """
 
-    def __init__(self, engine: Generator, model: str, stats: CompletionStats) -> None:
+    def __init__(self, engine: RunningEngine, model: str, stats: CompletionStats) -> None:
         self._engine = engine
         self._model = model
         self._stats = stats
-        self._bases: OrderedDict[str, Base] = OrderedDict()
+        self._documents: dict[str, DocumentBases] = {}
 
     async def complete(
         self,
@@ -101,6 +99,7 @@ class Completer:
         max_tokens: int,
         min_confidence: float = 0.0,
         alternatives: int = 1,
+        patient: bool = False,
         on_text: Callable[[str], None] = lambda _: None,
     ) -> Completion:
         """Complete at ``cursor``; cancelling the task frees the engine within a decode step.
@@ -110,6 +109,7 @@ class Completer:
             max_tokens: most tokens to generate.
             min_confidence: below it nothing is suggested.
             alternatives: how many different suggestions to compute, at least 1.
+            patient: compute a large base first where there is none, instead of answering soon on a small one.
             on_text: called with the best suggestion's raw text as it grows.
 
         Raises:
@@ -117,10 +117,14 @@ class Completer:
         """
         began = time.perf_counter()
         place = Place.of(cursor)
-        prompt = build_prompt(cursor, self._bases.get(cursor.uri))
-        self._remember(cursor.uri, prompt.base)
+        bases = self._bases(cursor.uri)
+        await bases.recall()
+        within = bounded(cursor)
+        size = self._budget().large if patient else self._budget().small
+        based, found = bases.find(within) or bases.start(within, size)
+        segments = based.base.segments(found.middle, bases.layout)
         context_ms = _ms_since(began)
-        generation = self._engine.generate(cursor.uri, prompt.segments(), max_tokens=max_tokens, branches=alternatives)
+        generation = self._engine.generate(based.key, segments, max_tokens=max_tokens, branches=alternatives)
         generation.on_usage(self._stats.add)  # also of a request that is cancelled before its reader hears of it
         branches = [_Branch(place) for _ in range(alternatives)]
         try:
@@ -133,6 +137,7 @@ class Completer:
                     generation.cancel(token.branch if alternatives > 1 else None)
         finally:
             generation.cancel()
+            bases.renew()
         finished = _ms_since(began)
         suggestions = [suggestion for branch in branches if (suggestion := branch.finish(min_confidence))]
         first = branches[0]
@@ -141,7 +146,7 @@ class Completer:
             text=suggestions[0] if suggestions else "",
             start=cursor.offset,
             end=cursor.offset,
-            alternatives=tuple(dict.fromkeys(suggestions[1:])),
+            alternatives=tuple(text for text in dict.fromkeys(suggestions) if text != suggestions[0]),
             model=self._model,
             usage=usage,
             confidence=first.confidence,
@@ -156,15 +161,27 @@ class Completer:
             reason="" if suggestions else first.reason,
         )
 
-    def forget(self, uri: str) -> None:
-        """The document was closed."""
-        self._bases.pop(uri, None)
+    async def warm_up(self, cursor: Cursor) -> None:
+        """Prepare for a completion at or near ``cursor``, in the background."""
+        bases = self._bases(cursor.uri)
+        await bases.recall()
+        bases.warm_up(bounded(cursor))
 
-    def _remember(self, uri: str, base: Base) -> None:
-        self._bases[uri] = base
-        self._bases.move_to_end(uri)
-        if len(self._bases) > MAX_BASES:
-            self._bases.popitem(last=False)
+    def forget(self, uri: str) -> None:
+        """The document was closed; what the engine holds of it stays until the room is needed."""
+        if bases := self._documents.pop(uri, None):
+            bases.close()
+
+    def _bases(self, uri: str) -> DocumentBases:
+        if uri not in self._documents:
+            model = self._engine.state.model
+            layout = model.layout if model else "psm"
+            self._documents[uri] = DocumentBases(uri, self._engine, layout, self._budget)
+        return self._documents[uri]
+
+    def _budget(self) -> Budget:
+        state = self._engine.state
+        return Budget.of(state.prefill_per_second, state.n_ctx)
 
 
 class _Branch:

@@ -8,31 +8,38 @@ had written it::
     <PRE> text before the anchor <SUF> text after the cursor's line <MID> text from the anchor to the cursor
     └─────────────── base: the same for many keystrokes ──────────────┘    └─ grows by what is typed ─┘
 
+SPM models read ``<SUF> suffix <PRE> prefix`` and go on from there; the base is laid out in that order.
+
 What stands right of the cursor on its line is in neither: editors change it (auto-closed brackets), and post-processing
 reconciles it with what the model wrote.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
 
 from lsp.documents import Cursor
 from lsp.engine.protocol import Segment, Special, Text
 
-# Base and middle together are what a first completion has to compute; at 100 tokens/s and some 3.5 characters a token,
-# these take about ten seconds on one core of a small machine.
-PREFIX_CHARS = 3000
-SUFFIX_CHARS = 900
-# A kept window may grow by this before it is cut back: each cut computes all of it again.
-PREFIX_SLACK = 1500
+Layout = Literal["psm", "spm"]
+
+# Characters of code that a token stands for, on average.
+CHARS_PER_TOKEN = 3.3
 # A new anchor stands this many lines above the cursor. The lines between may then be edited at the price of what
 # follows the edit, not of the suffix too; it also completed better than an anchor at the cursor's line.
 ANCHOR_LINES = 16
 # An anchor is held while the cursor is within so many lines below it: a long middle hides from the model that
 # the suffix follows.
 HOLD_LINES = 40
-# The suffix may be some edits old as long as it begins as the text after the cursor's line does.
-SUFFIX_CHECK_CHARS = 120
+# From here on the next base is prepared, so that it is there in time.
+RENEW_LINES = 28
+# Of a base's characters, so many go to the prefix; what stands before the cursor tells more than what follows.
+PREFIX_SHARE = 0.75
+# A line longer than this is no code that anybody writes; its beginning is left out.
+MAX_LINE_CHARS = 400
 
 
 @dataclass(frozen=True)
@@ -42,51 +49,119 @@ class Base:
     prefix: str
     suffix: str
 
+    @property
+    def chars(self) -> int:
+        """Its size."""
+        return len(self.prefix) + len(self.suffix)
 
-@dataclass(frozen=True)
-class FimPrompt:
-    """A prompt and the base it stands on."""
-
-    base: Base
-    middle: str
-
-    def segments(self) -> list[Segment]:
-        """The PSM layout."""
+    def segments(self, middle: str, layout: Layout) -> list[Segment]:
+        """The whole prompt."""
+        if layout == "spm":
+            return [
+                Special("bos"),
+                Special("suffix"),
+                Text(self.suffix),
+                Special("prefix"),
+                Text(self.prefix + middle),
+            ]
         return [
             Special("bos"),
             Special("prefix"),
-            Text(self.base.prefix),
+            Text(self.prefix),
             Special("suffix"),
-            Text(self.base.suffix),
+            Text(self.suffix),
             Special("middle"),
-            Text(self.middle),
+            Text(middle),
         ]
 
+    @classmethod
+    def read(cls, segments: Sequence[Segment]) -> Base | None:
+        """The base of a prompt in PSM's layout; None where it isn't one."""
+        texts: dict[str, str] = {}
+        name = ""
+        for segment in segments:
+            if isinstance(segment, Special):
+                name = segment.name
+                texts[name] = ""
+            else:
+                texts[name] = segment.text
+        return cls(texts["prefix"], texts["suffix"]) if {"prefix", "suffix", "middle"} <= texts.keys() else None
 
-def build_prompt(cursor: Cursor, held: Base | None) -> FimPrompt:
-    """The prompt for ``cursor``, on the ``held`` base while that is still true to the text.
 
-    A held base is true while its prefix ends at a line start within ``HOLD_LINES`` above the cursor, wherever in the
-    file that now is, and its suffix begins as the text after the cursor's line does.
+@dataclass(frozen=True)
+class Match:
+    """How a base fits a cursor.
+
+    Args:
+        middle: the text from the base's anchor to the cursor.
+        exact: whether the text after the cursor's line is what the base says; otherwise it is a few edits or lines off.
+        lines: how many line breaks the middle has.
     """
-    if held is not None and (anchor := _find_anchor(cursor, held)) is not None:
-        return FimPrompt(held, cursor.text[anchor : cursor.offset])
-    anchor = _lines_up(cursor.text, cursor.line_start, ANCHOR_LINES)[-1]
-    start = _window_start(cursor.text, anchor, held)
-    base = Base(cursor.text[start:anchor], _head(cursor.suffix))
-    return FimPrompt(base, cursor.text[anchor : cursor.offset])
+
+    middle: str
+    exact: bool
+    lines: int
 
 
-def _find_anchor(cursor: Cursor, base: Base) -> int | None:
-    """Where in the text the base's prefix ends, if the base is still true."""
-    check = SUFFIX_CHECK_CHARS
-    if cursor.suffix[:check] != base.suffix[:check]:
+def match(cursor: Cursor, base: Base) -> Match | None:
+    """How ``base`` fits; None where it would tell the model something false.
+
+    The base's prefix must end at a line start within ``HOLD_LINES`` above the cursor, wherever in the file that now is.
+    Its suffix may be somewhat off: the model then knows a little less or more of what follows, and post-processing
+    compares with what really does.
+    """
+    exact = cursor.suffix.startswith(base.suffix) and (bool(base.suffix) or not cursor.suffix.strip())
+    if not exact and not _near(cursor.suffix, base.suffix):
         return None
-    for anchor in _lines_up(cursor.text, cursor.line_start, HOLD_LINES):
+    for lines, anchor in enumerate(_lines_up(cursor.text, cursor.line_start, HOLD_LINES)):
         # An empty prefix would end anywhere: it is the file's beginning.
         if cursor.text.endswith(base.prefix, 0, anchor) and (base.prefix or anchor == 0):
-            return anchor
+            return Match(cursor.text[anchor : cursor.offset], exact, lines)
     return None
+
+
+def make_base(cursor: Cursor, chars: int, near: Base | None = None) -> Base:
+    """A base of about ``chars`` characters for ``cursor``, the middle's characters included.
+
+    Args:
+        cursor: the place.
+        chars: the size to keep to.
+        near: a base whose prefix may be extended instead of cut anew: what both begin with is computed already.
+    """
+    text = cursor.text
+    room = int(chars * PREFIX_SHARE)
+    anchors = _lines_up(text, cursor.line_start, ANCHOR_LINES)
+    # With little room, the middle has half of it at the most, and at least the cursor's line.
+    anchor = next((a for a in reversed(anchors) if cursor.offset - a <= room // 2), anchors[0])
+    room = max(0, room - (cursor.offset - anchor))
+    start = _line_start_after(text, max(0, anchor - room), anchor)
+    if near and near.prefix:
+        held = text.rfind(near.prefix, max(0, anchor - int(room * 1.5)), anchor)
+        start = held if held >= 0 else start
+    return Base(text[start:anchor], _head(cursor.suffix, chars - int(chars * PREFIX_SHARE)))
+
+
+def bounded(cursor: Cursor) -> Cursor:
+    """``cursor`` without what stands far left of it on an absurdly long line."""
+    if cursor.offset - cursor.line_start <= MAX_LINE_CHARS:
+        return cursor
+    cut = cursor.text[: cursor.line_start] + cursor.text[cursor.offset - MAX_LINE_CHARS :]
+    offset = cursor.line_start + MAX_LINE_CHARS
+    return Cursor(cursor.uri, cursor.path, cursor.language, cursor.version, cut, offset)
+
+
+def _near(actual: str, base: str) -> bool:
+    """Whether two suffixes are a few lines or edits apart: one's first telling lines stand near the other's start."""
+    return _appears(base, actual) or _appears(actual, base)
+
+
+def _appears(head: str, text: str) -> bool:
+    telling = {line for line in islice(_lines(head), 6) if len(line) > 3}
+    return bool(telling) and not telling.isdisjoint(islice(_lines(text), 30))
+
+
+def _lines(text: str) -> list[str]:
+    return [line for raw in text[:4000].splitlines() if (line := raw.strip())]
 
 
 def _lines_up(text: str, line_start: int, count: int) -> list[int]:
@@ -97,20 +172,15 @@ def _lines_up(text: str, line_start: int, count: int) -> list[int]:
     return starts
 
 
-def _window_start(text: str, anchor: int, held: Base | None) -> int:
-    """Where the prefix begins: where the held one does while that is near enough, else at a line start."""
-    if held and held.prefix:
-        start = text.find(held.prefix[:PREFIX_CHARS], max(0, anchor - PREFIX_CHARS - PREFIX_SLACK), anchor)
-        if start >= 0:
-            return start
-    start = max(0, anchor - PREFIX_CHARS)
-    newline = text.find("\n", start, anchor)
+def _line_start_after(text: str, start: int, end: int) -> int:
+    """The first line start from ``start`` on, if there is one before ``end``; else ``start``."""
+    newline = text.find("\n", start, end)
     return newline + 1 if start > 0 and newline >= 0 else start
 
 
-def _head(suffix: str) -> str:
+def _head(suffix: str, chars: int) -> str:
     """The suffix's beginning, cut at a line's end."""
-    if len(suffix) <= SUFFIX_CHARS:
+    if len(suffix) <= chars:
         return suffix
-    newline = suffix.rfind("\n", 1, SUFFIX_CHARS)
-    return suffix[: newline if newline > 0 else SUFFIX_CHARS]
+    newline = suffix.rfind("\n", 1, chars)
+    return suffix[: newline if newline > 0 else chars]

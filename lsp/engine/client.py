@@ -160,7 +160,8 @@ class EngineClient:
         if self._writer is None:
             return {}
         request_id = next(self._ids)
-        answer = self._recalls[request_id] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, list[Segment]]] = asyncio.get_running_loop().create_future()
+        self._recalls[request_id] = answer
         self._send(Recall(request_id, key))
         return await answer
 

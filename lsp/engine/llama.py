@@ -259,6 +259,7 @@ class Llama:
             parameters=lib.llama_model_n_params(self._model),
             n_ctx_train=lib.llama_model_n_ctx_train(self._model),
             fim=self.vocabulary.fim,
+            layout=self.vocabulary.layout,
             separator="separator" in special,
             repository="repository" in special,
             bos="bos" in special,

@@ -144,7 +144,11 @@ class Recalled(msgspec.Struct, tag="recalled"):
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
-    """What the loaded model is; FIM fields say whether its vocabulary has the token."""
+    """What the loaded model is; the last fields say what its vocabulary has.
+
+    ``layout`` is the order of an infilling prompt: prefix, suffix, middle; or suffix, prefix for models that have no
+    token to begin the middle with.
+    """
 
     name: str
     path: str
@@ -152,6 +156,7 @@ class ModelFacts(msgspec.Struct, frozen=True):
     parameters: int
     n_ctx_train: int
     fim: bool
+    layout: Literal["psm", "spm"]
     separator: bool
     repository: bool
     bos: bool

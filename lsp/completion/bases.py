@@ -1,0 +1,197 @@
+"""The bases of a document's prompts: which one fits a cursor, and preparing the next before it is needed.
+
+A base is computed once and then held while it is true to the text. A new one is computed in a sequence of its own, at
+low priority, while the old one goes on answering; then they switch. Where nothing fits, a small base answers at once,
+and a large one follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lsp.completion.prompt import CHARS_PER_TOKEN, RENEW_LINES, Base, Layout, Match, make_base, match
+from lsp.documents import Cursor
+from lsp.engine.client import Generation
+from lsp.engine.protocol import Priority, Segment
+from lsp.errors import MidlineError
+
+# A completion that finds no base waits so long for a small one; a large one may take its time.
+SMALL_SECONDS = 1.5
+LARGE_SECONDS = 12.0
+# What to assume of the machine before anything was measured: one core of a small laptop.
+DEFAULT_PREFILL_PER_SECOND = 100.0
+# More context than this does not make completions better by what it costs.
+MIN_TOKENS, MAX_TOKENS = 64, 3000
+# A file's places that one goes back and forth between.
+MAX_PLACES = 3
+
+
+class Engine(Protocol):
+    """What bases need of the engine; ``EngineClient`` has it."""
+
+    def generate(
+        self,
+        key: str,
+        prompt: list[Segment],
+        *,
+        max_tokens: int,
+        branches: int = 1,
+        priority: Priority = "completion",
+    ) -> Generation:
+        """Start a generation on the KV sequence ``key``."""
+        ...
+
+    def forget(self, key: str) -> None:
+        """Give back the sequences whose key starts with ``key``."""
+        ...
+
+    async def recall(self, key: str) -> dict[str, list[Segment]]:
+        """What the sequences whose key starts with ``key`` hold."""
+        ...
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many characters a small and a large base may have on this machine."""
+
+    small: int
+    large: int
+
+    @classmethod
+    def of(cls, prefill_per_second: float, n_ctx: int) -> Budget:
+        """From the measured speed (0: not measured yet), within a quarter of the context."""
+        speed = prefill_per_second or DEFAULT_PREFILL_PER_SECOND
+
+        def chars(seconds: float) -> int:
+            most = min(MAX_TOKENS, n_ctx // 4 if n_ctx else MAX_TOKENS)
+            return int(max(MIN_TOKENS, min(most, speed * seconds)) * CHARS_PER_TOKEN)
+
+        return cls(chars(SMALL_SECONDS), chars(LARGE_SECONDS))
+
+
+@dataclass(eq=False)
+class Place:
+    """A base with the key of its KV sequence."""
+
+    key: str
+    base: Base
+
+
+@dataclass
+class DocumentBases:
+    """The bases of one document.
+
+    Args:
+        uri: its name; keys are ``URI#1``, ``URI#2``, …
+        engine: where the sequences are.
+        layout: the prompt order of the engine's model.
+        budget: called for the sizes to keep to now.
+    """
+
+    uri: str
+    engine: Engine
+    layout: Layout
+    budget: Callable[[], Budget]
+    places: list[Place] = field(default_factory=list)  # used most recently first
+    _count: int = 0
+    _recalled: bool = False
+    _cursor: Cursor | None = None
+    _preparing: asyncio.Task[None] | None = None
+
+    async def recall(self) -> None:
+        """Take over what the engine still holds of this document from another window or an earlier session."""
+        if self._recalled:
+            return
+        self._recalled = True
+        for key, segments in (await self.engine.recall(f"{self.uri}#")).items():
+            number = key.removeprefix(f"{self.uri}#")
+            base = Base.read(segments)
+            if base and number.isdigit():
+                self.places.append(Place(key, base))
+                self._count = max(self._count, int(number))
+
+    def find(self, cursor: Cursor) -> tuple[Place, Match] | None:
+        """The base that fits ``cursor`` best, if one does: an exact one before one that is a little off."""
+        self._cursor = cursor
+        fitting = [(place, found) for place in self.places if (found := match(cursor, place.base))]
+        best = next((pair for pair in fitting if pair[1].exact), fitting[0] if fitting else None)
+        if best:
+            self._use(best[0])
+        return best
+
+    def start(self, cursor: Cursor, chars: int) -> tuple[Place, Match]:
+        """A new base of ``chars`` characters, in use from now on."""
+        self._cursor = cursor
+        place = self._new_place(make_base(cursor, chars))
+        self._use(place)
+        found = match(cursor, place.base)
+        assert found is not None
+        return place, found
+
+    def renew(self) -> None:
+        """Begin to prepare a better base in the background, if that is called for and not under way."""
+        if self._cursor and self._wanted(self._cursor) and (self._preparing is None or self._preparing.done()):
+            self._preparing = asyncio.get_running_loop().create_task(self._prepare())
+
+    def warm_up(self, cursor: Cursor) -> None:
+        """The cursor has come here, and something may be typed: have a base ready, first a small one."""
+        if self.find(cursor) is None:
+            place, found = self.start(cursor, self.budget().small)
+            self._generate(place, found.middle)
+        self.renew()
+
+    def close(self) -> None:
+        """The document was closed."""
+        if self._preparing:
+            self._preparing.cancel()
+
+    def _wanted(self, cursor: Cursor) -> bool:
+        """Whether the base in use should be followed by another."""
+        found = match(cursor, self.places[0].base) if self.places else None
+        if found is None or not found.exact or found.lines > RENEW_LINES:
+            return True
+        large = make_base(cursor, self.budget().large)
+        fitting = match(cursor, large)
+        size = self.places[0].base.chars + len(found.middle)
+        return fitting is not None and large.chars + len(fitting.middle) > 1.5 * size
+
+    async def _prepare(self) -> None:
+        """Compute a large base where the cursor is, catch up with what was typed meanwhile, and switch to it."""
+        cursor = self._cursor
+        assert cursor is not None
+        near = self.places[0].base if self.places else None
+        place = self._new_place(make_base(cursor, self.budget().large, near))
+        found = match(cursor, place.base)
+        computed: str | None = None
+        while found and found.middle != computed:
+            computed = found.middle
+            try:
+                generation = self._generate(place, computed)
+                async for _ in generation:
+                    pass
+            except MidlineError:
+                return  # without it completions go on as they did
+            if generation.reason == "cancelled":
+                return
+            found = match(self._cursor, place.base) if self._cursor else None
+        if found:
+            self._use(place)
+        else:
+            self.engine.forget(place.key)
+
+    def _generate(self, place: Place, middle: str) -> Generation:
+        segments = place.base.segments(middle, self.layout)
+        return self.engine.generate(place.key, segments, max_tokens=0, priority="anchor")
+
+    def _new_place(self, base: Base) -> Place:
+        self._count += 1
+        return Place(f"{self.uri}#{self._count}", base)
+
+    def _use(self, place: Place) -> None:
+        self.places = [place, *(other for other in self.places if other is not place)]
+        for old in self.places[MAX_PLACES:]:
+            self.engine.forget(old.key)
+        del self.places[MAX_PLACES:]
