@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import platformdirs
@@ -43,7 +44,12 @@ def models_dir() -> Path:
 def runtime_dir() -> Path:
     """The folder of sockets and locks of this user's running engines."""
     home = _home()
-    return home / "run" if home else Path(platformdirs.user_runtime_dir(_APP, appauthor=False))
+    if home:
+        return home / "run"
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR it is a folder of this user's under the temporary one, which is said in a warning.
+        warnings.simplefilter("ignore")
+        return Path(platformdirs.user_runtime_dir(_APP, appauthor=False))
 
 
 def private_dir(path: Path) -> Path:
