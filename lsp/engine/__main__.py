@@ -19,6 +19,7 @@ def main() -> int:
     config = msgspec.json.decode(sys.argv[1], type=EngineConfig)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
     quiet_stdio()
+    os.umask(0o077)  # also what llama.cpp writes is this user's alone
     path = socket_path(config.key)
     lock = filelock.FileLock(path.with_suffix(".lock"), timeout=0, mode=0o600)
     try:

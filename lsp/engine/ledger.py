@@ -150,6 +150,18 @@ class Ledger:
         held.active = True
         self._touch(held)
 
+    @property
+    def has_free_sequence(self) -> bool:
+        """Whether a sequence is free without evicting one."""
+        return bool(self._free_seqs)
+
+    def reserve(self, key: str) -> int:
+        """A free sequence for ``key``, active and empty; to be called only where one is free."""
+        seq = self._free_seqs.pop()
+        self._held[seq] = Held(seq, key, active=True)
+        self._touch(self._held[seq])
+        return seq
+
     def extend(self, seq: int, tokens: Iterable[int]) -> None:
         """Record that ``tokens`` were computed at the end of ``seq``."""
         held = self._held[seq]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import llama_cpp.llama_cpp as lib
@@ -288,3 +289,8 @@ def gpu_free_bytes() -> int:
             libggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(size))
             total += free.value
     return total
+
+
+def llama_build() -> str:
+    """The version of the bindings, and so of the llama.cpp compiled with them."""
+    return version("llama-cpp-python")

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import os
+import signal
 import socket
 import struct
 import sys
@@ -20,10 +21,11 @@ import psutil
 
 from lsp.engine import protocol
 from lsp.engine.config import EngineConfig
-from lsp.engine.llama import Llama, backend_features, can_offload, gpu_free_bytes
+from lsp.engine.llama import Llama, backend_features, can_offload, gpu_free_bytes, llama_build
 from lsp.engine.offload import choose_threads, place_layers
 from lsp.engine.protocol import Ask, Cancel, EngineMessage, Failed, Forget, Generate, Recall, Recalled, State
 from lsp.engine.scheduler import PREFILL_BATCH, Scheduler
+from lsp.engine.snapshots import Snapshots
 from lsp.errors import MidlineError
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ DEFAULT_N_CTX = 8192
 MAX_UNREAD_BYTES = 4 * 1024 * 1024
 # An engine that nobody came to has lost the race to another, or its starter died.
 FIRST_CLIENT_SECONDS = 60.0
+# What may be saved at the end is saved within so long.
+STOP_SECONDS = 10.0
 CRASHED = 70
 
 
@@ -50,6 +54,7 @@ class Service:
         self._ids = itertools.count()
         self._scheduler: Scheduler | None = None
         self._llama: Llama | None = None
+        self._snapshots: Snapshots | None = None
         self._state = State("starting", "loading the model", pid=os.getpid(), backend=backend_features())
         self._stop = asyncio.Event()
         self._leaving: asyncio.TimerHandle | None = None
@@ -66,13 +71,14 @@ class Service:
         self._leave_after(FIRST_CLIENT_SECONDS)
         thread = threading.Thread(target=self._own_model, name="model", daemon=True)
         thread.start()
+        self._loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         await self._stop.wait()
         # Gone from the folder first: a client that comes now starts another engine instead of meeting a dying one.
         path.unlink(missing_ok=True)
         server.close()
         if self._scheduler:
             self._scheduler.stop()
-            await asyncio.to_thread(thread.join, 5.0)
+            await asyncio.to_thread(thread.join, STOP_SECONDS)
 
     # -- the model's thread ----------------------------------------------------------------------------------------
 
@@ -90,6 +96,8 @@ class Service:
         try:
             assert self._scheduler is not None
             self._scheduler.loop()
+            if self._snapshots:
+                self._snapshots.save_all()
         except BaseException:
             logger.exception("the scheduler crashed")
             os._exit(CRASHED)
@@ -110,7 +118,10 @@ class Service:
             progress=self._on_progress(),
             log=_log_llama,
         )
-        self._scheduler = Scheduler(self._llama, SEQUENCES, self._on_busy)
+        self._scheduler = Scheduler(self._llama, SEQUENCES, self._on_busy, self._on_idle)
+        if self._llama.cuttable:  # a recurrent state is of use only at its very end: it is not worth its bytes
+            self._snapshots = Snapshots(self._llama, self._scheduler.ledger, self._identity(path))
+            self._snapshots.restore()
         self._update(
             state="ready",
             detail="",
@@ -121,6 +132,14 @@ class Service:
             gpu_reason=placement.reason,
             threads=threads,
         )
+
+    def _identity(self, path: Path) -> str:
+        """All that the numbers in a KV snapshot depend on."""
+        status = path.stat()
+        return f"{path} {status.st_size} {status.st_mtime_ns} {llama_build()}"
+
+    def _on_idle(self) -> bool:
+        return self._snapshots.save_one() if self._snapshots else False
 
     def _on_progress(self) -> Callable[[float], None]:
         told = 0.0
@@ -154,6 +173,7 @@ class Service:
             cells_used=scheduler.ledger.cells_used if scheduler else 0,
             sequences=len(scheduler.ledger) if scheduler else 0,
             tokens_prewarmed=scheduler.tokens_prewarmed if scheduler else 0,
+            tokens_restored=self._snapshots.tokens_restored if self._snapshots else 0,
             prefill_per_second=round(scheduler.prefill_per_second, 1) if scheduler else 0.0,
         )
 
