@@ -150,10 +150,18 @@ class Scheduler:
         Raises:
             RuntimeError: llama.cpp failed again and again.
         """
-        while self._step():
+        while self.step():
             pass
 
-    def _step(self) -> bool:
+    def step(self) -> bool:
+        """Read the inbox and compute one batch; waits for a note when there is nothing to do.
+
+        Returns:
+            False where ``stop`` was called.
+
+        Raises:
+            RuntimeError: llama.cpp failed again and again.
+        """
         # Reset before reading the inbox: whoever raises the flag has put their note there first.
         self._llama.abort = False
         if not self._read_inbox(block=not self._waiting and not self._active):
