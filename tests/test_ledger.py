@@ -1,0 +1,282 @@
+"""The ledger against a naive model of llama.cpp's unified cache: lists of cells, carried out step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from lsp.engine.ledger import Ledger, OutOfCellsError, common_prefix
+
+TOKENS = st.integers(0, 2)
+PROMPTS = st.lists(TOKENS, min_size=1, max_size=10)
+KEYS = st.sampled_from("abcde")
+
+
+@dataclass
+class Sequence:
+    """What a sequence of the cache really holds: tokens, each in a cell."""
+
+    key: str
+    tokens: list[int] = field(default_factory=list)
+    cells: list[object] = field(default_factory=list)
+    active: bool = True
+    used: int = 0
+
+
+def shared(a: list[int], b: list[int]) -> int:
+    count = 0
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            break
+        count += 1
+    return count
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Random requests; the model does what ``plan`` says, and both must agree after every step."""
+
+    @initialize(n_seq=st.integers(1, 4), n_cells=st.integers(1, 24))
+    def start(self, n_seq: int, n_cells: int) -> None:
+        self.n_seq, self.n_cells, self.clock = n_seq, n_cells, 0
+        self.ledger = Ledger(n_seq, n_cells)
+        self.held: dict[int, Sequence] = {}
+        self.wanted: dict[int, list[int]] = {}  # what each request's prompt still lacks
+        self.prompts: dict[int, list[int]] = {}
+
+    # -- the model ---------------------------------------------------------------------------------
+
+    def distinct(self, sequences: list[Sequence]) -> int:
+        return len({id(cell) for sequence in sequences for cell in sequence.cells})
+
+    def touch(self, seq: int) -> None:
+        self.clock += 1
+        self.held[seq].used = self.clock
+
+    def active(self) -> list[int]:
+        return [seq for seq, sequence in self.held.items() if sequence.active]
+
+    def generating(self) -> list[int]:
+        return [seq for seq in self.active() if not self.wanted.get(seq)]
+
+    def idle(self) -> list[int]:
+        return sorted(self.held.keys() - set(self.active()), key=lambda seq: self.held[seq].used)
+
+    def find(self, key: str) -> Sequence | None:
+        return next((sequence for sequence in self.held.values() if sequence.key == key), None)
+
+    def compute(self, seq: int, tokens: list[int]) -> None:
+        self.held[seq].tokens += tokens
+        self.held[seq].cells += [object() for _ in tokens]
+        self.ledger.extend(seq, tokens)
+
+    # -- what a scheduler does ---------------------------------------------------------------------
+
+    @rule(key=KEYS, wanted=PROMPTS, reserve=st.integers(0, 6))
+    def request(self, key: str, wanted: list[int], reserve: int) -> None:
+        own = self.find(key)
+        if own and own.active:
+            assert self.ledger.is_active(key)
+            return
+        assert not self.ledger.is_active(key)
+        active = [self.held[seq] for seq in self.active()]
+        try:
+            plan = self.ledger.plan(key, wanted, reserve)
+        except OutOfCellsError:
+            no_sequence = own is None and len(active) == self.n_seq
+            assert no_sequence or self.distinct(active) + len(wanted) + reserve > self.n_cells
+            return
+        limit = len(wanted) - 1
+        assert plan.reused == min(limit, max((shared(s.tokens, wanted) for s in self.held.values()), default=0))
+        assert 0 <= plan.keep <= plan.copy_to <= limit
+        assert (plan.copy_from is None) == (plan.copy_to == plan.keep)
+        if own:
+            assert self.held[plan.seq] is own
+        elif len(self.held) < self.n_seq:
+            assert plan.seq not in self.held
+        else:
+            assert plan.seq == self.idle()[0]
+        assert not {plan.seq, *plan.evict} & set(self.active())
+        assert plan.seq not in plan.evict
+
+        sequence = self.held.setdefault(plan.seq, Sequence(key))
+        sequence.key, sequence.active = key, True
+        del sequence.tokens[plan.keep :], sequence.cells[plan.keep :]
+        if plan.copy_from is not None:
+            source = self.held[plan.copy_from]
+            sequence.tokens += source.tokens[plan.keep : plan.copy_to]
+            sequence.cells += source.cells[plan.keep : plan.copy_to]
+        for seq in plan.evict:
+            del self.held[seq]
+        self.touch(plan.seq)
+        self.ledger.apply(plan, key)
+
+        assert sequence.tokens == wanted[: plan.reused]
+        free = self.n_cells - self.distinct(list(self.held.values()))
+        assert free >= len(wanted) - plan.reused + reserve
+        self.wanted[plan.seq] = wanted[plan.reused :]
+        self.prompts[plan.seq] = wanted
+
+    @rule(data=st.data(), count=st.integers(1, 10))
+    @precondition(lambda self: any(self.wanted.values()))
+    def prefill(self, data: st.DataObject, count: int) -> None:
+        seq = data.draw(st.sampled_from([seq for seq, wanted in self.wanted.items() if wanted]))
+        batch = self.wanted[seq][:count]
+        # Two requests under way may promise each other's cells away: then the cache is really full.
+        if self.distinct(list(self.held.values())) + len(batch) <= self.n_cells:
+            self.compute(seq, batch)
+            del self.wanted[seq][: len(batch)]
+            if not self.wanted[seq]:
+                assert self.ledger.tokens(seq) == self.prompts[seq]
+
+    @rule(data=st.data(), token=TOKENS)
+    @precondition(lambda self: self.generating() and self.distinct(list(self.held.values())) < self.n_cells)
+    def generate(self, data: st.DataObject, token: int) -> None:
+        self.compute(data.draw(st.sampled_from(self.generating())), [token])
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.active())
+    def fork(self, data: st.DataObject) -> None:
+        seq = data.draw(st.sampled_from(self.active()))
+        key = f"{self.held[seq].key}#{self.clock}"
+        new = self.ledger.fork(seq, key)
+        assert (new is None) == (len(self.held) == self.n_seq)
+        if new is not None:
+            assert new not in self.held
+            source = self.held[seq]
+            self.held[new] = Sequence(key, list(source.tokens), list(source.cells))
+            self.touch(new)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.active())
+    def release(self, data: st.DataObject) -> None:
+        seq = data.draw(st.sampled_from(self.active()))
+        self.held[seq].active = False
+        self.wanted.pop(seq, None)
+        self.touch(seq)
+        self.ledger.release(seq)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.held)
+    def drop(self, data: st.DataObject) -> None:
+        seq = data.draw(st.sampled_from(sorted(self.held)))
+        del self.held[seq]
+        self.wanted.pop(seq, None)
+        self.ledger.drop(seq)
+
+    @rule(prefix=st.sampled_from(["", "a", "b", "a#", "c"]))
+    def forget(self, prefix: str) -> None:
+        found = self.ledger.forget(prefix)
+        assert sorted(found) == sorted(seq for seq in self.idle() if self.held[seq].key.startswith(prefix))
+        for seq in found:
+            del self.held[seq]
+            self.ledger.drop(seq)
+
+    # -- always ------------------------------------------------------------------------------------
+
+    @invariant()
+    def agrees(self) -> None:
+        assert len(self.ledger) == len(self.held) <= self.n_seq
+        for seq, sequence in self.held.items():
+            assert self.ledger.tokens(seq) == sequence.tokens
+        assert self.ledger.cells_used == self.distinct(list(self.held.values())) <= self.n_cells
+        idle = self.idle()
+        assert self.ledger.oldest_idle() == (idle[0] if idle else None)
+
+    def teardown(self) -> None:
+        """Every sequence is free or held exactly once: given all back, all can be taken again."""
+        if not hasattr(self, "ledger"):
+            return
+        for seq in list(self.held):
+            self.ledger.drop(seq)
+        assert self.ledger.cells_used == 0
+        taken = set()
+        for number in range(self.n_seq):
+            plan = self.ledger.plan(f"k{number}", [0], 0)
+            self.ledger.apply(plan, f"k{number}")
+            taken.add(plan.seq)
+        assert taken == set(range(self.n_seq))
+        with pytest.raises(OutOfCellsError):
+            self.ledger.plan("one more", [0], 0)
+
+
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def computed(ledger: Ledger, key: str, tokens: list[int]) -> int:
+    """The sequence of a request that was carried out and has ended."""
+    plan = ledger.plan(key, tokens, 0)
+    ledger.apply(plan, key)
+    ledger.extend(plan.seq, tokens[plan.reused :])
+    ledger.release(plan.seq)
+    return plan.seq
+
+
+@given(PROMPTS, PROMPTS)
+def test_common_prefix(a: list[int], b: list[int]) -> None:
+    assert common_prefix(a, b) == shared(a, b)
+
+
+def test_typing_keeps_all_but_what_changed() -> None:
+    ledger = Ledger(n_seq=4, n_cells=100)
+    seq = computed(ledger, "file", [1, 2, 3, 4])
+    plan = ledger.plan("file", [1, 2, 3, 4, 5], reserve=8)
+    assert (plan.seq, plan.keep, plan.copy_from, plan.reused) == (seq, 4, None, 4)
+
+
+def test_a_prompt_already_held_leaves_its_last_token_to_compute() -> None:
+    ledger = Ledger(n_seq=4, n_cells=100)
+    computed(ledger, "file", [1, 2, 3])
+    assert ledger.plan("file", [1, 2, 3], reserve=8).reused == 2
+
+
+def test_another_file_shares_the_cells_of_a_common_context() -> None:
+    ledger = Ledger(n_seq=4, n_cells=6)
+    first = computed(ledger, "one", [1, 2, 3, 4])
+    plan = ledger.plan("two", [1, 2, 3, 9], reserve=0)
+    assert (plan.copy_from, plan.keep, plan.copy_to, plan.evict) == (first, 0, 3, ())
+    computed(ledger, "two", [1, 2, 3, 9])
+    assert ledger.cells_used == 5
+
+
+def test_the_longest_untouched_sequence_makes_room() -> None:
+    ledger = Ledger(n_seq=4, n_cells=6)
+    old = computed(ledger, "old", [1, 1])
+    computed(ledger, "young", [2, 2])
+    computed(ledger, "old", [1, 1, 1])  # used again: now the other one is older
+    young = ledger.oldest_idle()
+    assert young != old
+    assert ledger.plan("new", [3, 3], reserve=0).evict == (young,)
+
+
+def test_what_a_request_shares_stays_when_its_source_is_evicted() -> None:
+    ledger = Ledger(n_seq=4, n_cells=6)
+    source = computed(ledger, "source", [1, 1, 1, 2, 2, 2])
+    plan = ledger.plan("new", [1, 1, 1, 3], reserve=1)
+    assert (plan.copy_from, plan.copy_to, plan.evict) == (source, 3, (source,))
+    ledger.apply(plan, "new")
+    assert ledger.tokens(plan.seq) == [1, 1, 1]
+    assert ledger.cells_used == 3
+
+
+def test_with_every_sequence_taken_the_oldest_idle_one_is_reused() -> None:
+    ledger = Ledger(n_seq=2, n_cells=100)
+    oldest = computed(ledger, "one", [1, 2, 3])
+    computed(ledger, "two", [4])
+    plan = ledger.plan("three", [1, 2, 9], reserve=0)
+    assert (plan.seq, plan.keep) == (oldest, 2)
+
+
+@pytest.mark.parametrize(("length", "reserve", "fits"), [(4, 4, True), (5, 4, False), (9, 0, False), (8, 0, True)])
+def test_a_prompt_and_its_answer_must_fit(length: int, reserve: int, fits: bool) -> None:
+    ledger = Ledger(n_seq=2, n_cells=8)
+    computed(ledger, "idle", [7] * 8)
+    if fits:
+        ledger.plan("new", list(range(length)), reserve)
+    else:
+        with pytest.raises(OutOfCellsError):
+            ledger.plan("new", list(range(length)), reserve)
