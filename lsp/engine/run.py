@@ -17,6 +17,7 @@ class Run:
         pending: tokens still to compute, the prompt's first and then each chosen one.
         heal: bytes that the next tokens must spell; they are not part of the branch's text.
         base: length of the prompt's base, in tokens.
+        draft: guesses for the tokens behind ``pending``, checked along with it.
     """
 
     branch: int
@@ -24,6 +25,7 @@ class Run:
     pending: list[int]
     heal: bytes
     base: int = 0
+    draft: list[int] = field(default_factory=list)
     generated: int = 0
     ended: Literal["", "eog", "length"] = ""
     _decoder: codecs.IncrementalDecoder = field(

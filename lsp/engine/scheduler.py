@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from lsp.engine.drafting import Drafter
 from lsp.engine.job import Job, in_turn
 from lsp.engine.ledger import Ledger, OutOfCellsError
 from lsp.engine.llama import AbortedError, Entry, Llama, NoCellsError
@@ -73,6 +74,7 @@ class Scheduler:
         self._busy = False
         self._idle_work = False
         self._failures = 0
+        self.drafter = Drafter()
         self._checkpoints: dict[int, dict[int, bytes]] = {}  # by sequence, by length
         self._eog = np.array(sorted(llama.vocabulary.eog), dtype=np.int64)
         # A base's text comes with each keystroke: tokenising it once is enough.
@@ -264,7 +266,15 @@ class Scheduler:
             if count:
                 batch.append((job, run, count))
                 room -= count
+        if len(batch) == 1:
+            self._draft(*batch[0])
         return batch
+
+    def _draft(self, job: Job, run: Run, count: int) -> None:
+        """Add guesses to a step that decodes one sequence; several at once fill the batch with better things."""
+        room = job.request.max_tokens - run.generated
+        if run.generated and count == len(run.pending) == 1 and not run.heal and room > 1 and self._llama.cuttable:
+            run.draft = self.drafter.guess(self.ledger.tokens(run.seq) + run.pending)[: room - 1]
 
     def _up_to_base(self, run: Run, count: int) -> int:
         """``count``, or less where a checkpoint is to be taken at the base's end."""
@@ -276,8 +286,8 @@ class Scheduler:
         for job, run, count in batch:
             position = len(self.ledger.tokens(run.seq))
             sampled = count == len(run.pending) and job.request.max_tokens > 0
-            for i, token in enumerate(run.pending[:count]):
-                entries.append(Entry(token, position + i, run.seq, sampled and i == count - 1))
+            for i, token in enumerate(run.pending[:count] + run.draft):
+                entries.append(Entry(token, position + i, run.seq, sampled and i >= count - 1))
         began = time.perf_counter()
         self._in_batch = batch
         try:
@@ -295,14 +305,18 @@ class Scheduler:
         finally:
             self._in_batch = []
         self._failures = 0
-        self._measure(len(entries), time.perf_counter() - began)
+        self._measure(batch, len(entries), time.perf_counter() - began)
         end = 0
         for job, run, count in batch:
             end += count
             self._advance(job, run, count, end - 1)
+            end += len(run.draft)
+            self._check_draft(job, run, end - len(run.draft))
 
-    def _measure(self, tokens: int, seconds: float) -> None:
-        """Keep a moving average of prefill's speed, from batches large enough to tell."""
+    def _measure(self, batch: Batch, tokens: int, seconds: float) -> None:
+        """Keep moving averages: of a single sequence's decode steps, and of prefill's speed in larger batches."""
+        if len(batch) == 1 and batch[0][1].generated:
+            self.drafter.took(tokens, seconds)
         if tokens >= BACKGROUND_BATCH:
             speed = tokens / seconds
             self.prefill_per_second += (speed - self.prefill_per_second) * (0.2 if self.prefill_per_second else 1.0)
@@ -325,6 +339,20 @@ class Scheduler:
         for branch, choice in enumerate(choices[1:], 1):
             self._fork(job, run, branch, choice)
         self._take(job, run, choices[0])
+
+    def _check_draft(self, job: Job, run: Run, index: int) -> None:
+        """Keep the guesses that the model chose too, each with the token it chose behind it; cut the rest."""
+        draft, run.draft = run.draft, []
+        accepted = 0
+        for guess in draft:
+            if run.ended or run.pending != [guess]:
+                break
+            self.ledger.extend(run.seq, [guess])
+            self._take(job, run, best(self._llama.logits(index + accepted), self._eog)[0])
+            accepted += 1
+        if draft:
+            self.drafter.kept(len(draft), accepted)
+            self._llama.cut(run.seq, len(self.ledger.tokens(run.seq)))
 
     def _book_prompt(self, job: Job, run: Run, count: int) -> None:
         job.evaluated += count
@@ -389,6 +417,7 @@ class Scheduler:
     def _undo(self, batch: Batch) -> None:
         """Remove what an interrupted batch left behind in the cache."""
         for job, run, _ in batch:
+            run.draft = []
             if job in self._active and not self._llama.cut(run.seq, len(self.ledger.tokens(run.seq))):
                 # A recurrent state has moved on and can't be taken back: begin again from what is saved.
                 self._restart(job)
