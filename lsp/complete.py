@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lsp.completion.completer import Completer, Completion
+from lsp.completion.completer import Completer
+from lsp.completion.completion import Completion
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor, Document, cursor_from_file
 from lsp.engine.client import EngineClient

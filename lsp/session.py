@@ -14,7 +14,8 @@ import psutil
 from lsprotocol import types
 
 from lsp import settings as settings_module
-from lsp.completion.completer import Completer, Completion
+from lsp.completion.completer import Completer
+from lsp.completion.completion import Completion
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor, Document
 from lsp.engine.client import EngineClient

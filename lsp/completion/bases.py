@@ -116,11 +116,15 @@ class DocumentBases:
     def find(self, cursor: Cursor) -> tuple[Place, Match] | None:
         """The base that fits ``cursor`` best, if one does: an exact one before one that is a little off."""
         self._cursor = cursor
-        fitting = [(place, found) for place in self.places if (found := match(cursor, place.base))]
-        best = next((pair for pair in fitting if pair[1].exact), fitting[0] if fitting else None)
+        best = self.fitting(cursor)
         if best:
             self._use(best[0])
         return best
+
+    def fitting(self, cursor: Cursor) -> tuple[Place, Match] | None:
+        """As ``find``, for a cursor that the user's isn't at."""
+        fitting = [(place, found) for place in self.places if (found := match(cursor, place.base))]
+        return next((pair for pair in fitting if pair[1].exact), fitting[0] if fitting else None)
 
     def start(self, cursor: Cursor, chars: int) -> tuple[Place, Match]:
         """A new base of ``chars`` characters, in use from now on."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from lsp.completion.bases import Budget, DocumentBases, Engine
+from lsp.completion.cache import SuggestionCache
+from lsp.completion.completion import Completion
 from lsp.completion.filters import apply_filters
 from lsp.completion.prompt import bounded
 from lsp.completion.stats import CompletionStats
 from lsp.completion.unit import Place, unit_end
 from lsp.documents import Cursor
-from lsp.engine.protocol import State, Token, Usage
+from lsp.engine.protocol import Priority, Segment, State, Token, Usage
 
 # Where the model itself gives the end such a probability, a line's end is the unit's end.
 EOG_ENDS = 0.25
@@ -27,54 +28,6 @@ class RunningEngine(Engine, Protocol):
     def state(self) -> State:
         """How it is, what it runs and how fast."""
         ...
-
-
-@dataclass(frozen=True)
-class Completion:
-    """A suggestion, or the reason why there is none.
-
-    Args:
-        text: what to insert; empty for no suggestion.
-        start: offset in the document at which to insert.
-        end: offset up to which the document's text is replaced; equals ``start`` unless text is replaced.
-        alternatives: other suggestions for the same place.
-        model: name of the model.
-        usage: what it cost in the engine.
-        confidence: geometric mean of the probabilities of the suggestion's tokens, 0 to 1.
-        ms: milliseconds by stage: ``context``, ``prefill``, ``first_token``, ``generate``, ``total``.
-        context: pieces of the repository that were in the prompt.
-        filters: post-processing filters that changed the text.
-        reason: why there is no suggestion; empty when there is one.
-    """
-
-    text: str
-    start: int
-    end: int
-    alternatives: tuple[str, ...] = ()
-    model: str = ""
-    usage: Usage = field(default_factory=Usage)
-    confidence: float = 0.0
-    ms: dict[str, float] = field(default_factory=dict)
-    context: tuple[dict[str, Any], ...] = ()
-    filters: tuple[str, ...] = ()
-    reason: str = ""
-
-    def as_dict(self, position: Callable[[int], dict[str, int]]) -> dict[str, Any]:
-        """The contract's JSON; ``position`` turns an offset into an LSP position."""
-        return {
-            "text": self.text,
-            "alternatives": list(self.alternatives),
-            "range": {"start": position(self.start), "end": position(self.end)},
-            "model": self.model,
-            "tokens_evaluated": self.usage.tokens_evaluated,
-            "tokens_reused": self.usage.tokens_reused,
-            "tokens_generated": self.usage.tokens_generated,
-            "confidence": round(self.confidence, 3),
-            "ms": self.ms,
-            "context": list(self.context),
-            "filters": list(self.filters),
-            "reason": self.reason,
-        }
 
 
 class Completer:
@@ -91,6 +44,7 @@ class Completer:
         self._model = model
         self._stats = stats
         self._documents: dict[str, DocumentBases] = {}
+        self._caches: dict[str, SuggestionCache] = {}
 
     async def complete(
         self,
@@ -116,7 +70,10 @@ class Completer:
             MidlineError: the engine can't.
         """
         began = time.perf_counter()
-        place = Place.of(cursor)
+        cache = self._caches.setdefault(cursor.uri, SuggestionCache())
+        if alternatives == 1 and (made := cache.find(cursor)):
+            self._stats.cache_hits += 1
+            return made
         bases = self._bases(cursor.uri)
         await bases.recall()
         within = bounded(cursor)
@@ -124,9 +81,55 @@ class Completer:
         based, found = bases.find(within) or bases.start(within, size)
         segments = based.base.segments(found.middle, bases.layout)
         context_ms = _ms_since(began)
-        generation = self._engine.generate(based.key, segments, max_tokens=max_tokens, branches=alternatives)
-        generation.on_usage(self._stats.add)  # also of a request that is cancelled before its reader hears of it
-        branches = [_Branch(place) for _ in range(alternatives)]
+        branches = [_Branch(Place.of(cursor)) for _ in range(alternatives)]
+        try:
+            usage = await self._generate(
+                based.key, segments, branches, max_tokens, on_text=on_text, on_usage=self._stats.add
+            )
+        finally:
+            bases.renew()
+        ms = {
+            "context": context_ms,
+            "prefill": usage.prefill_ms,
+            "first_token": usage.first_token_ms,
+            "generate": usage.generate_ms,
+            "total": _ms_since(began),
+        }
+        completion = self._finish(cursor, branches, min_confidence, usage, ms)
+        cache.add(cursor, completion)
+        return completion
+
+    async def look_ahead(self, cursor: Cursor, shown: Completion, *, max_tokens: int, min_confidence: float) -> None:
+        """Prepare the suggestion that follows when ``shown`` is accepted, while nobody waits for the engine."""
+        text = cursor.prefix + shown.text + cursor.text[shown.end :]
+        after = Cursor(cursor.uri, cursor.path, cursor.language, None, text, cursor.offset + len(shown.text))
+        bases = self._bases(cursor.uri)
+        within = bounded(after)
+        if (fitting := bases.fitting(within)) is None:
+            return
+        based, found = fitting
+        segments = based.base.segments(found.middle, bases.layout)
+        branches = [_Branch(Place.of(after))]
+        await self._generate(based.key, segments, branches, max_tokens, priority="warm")
+        if not branches[0].interrupted:
+            made = self._finish(after, branches, min_confidence, Usage(), {})
+            self._caches.setdefault(cursor.uri, SuggestionCache()).add(after, made)
+
+    async def _generate(
+        self,
+        key: str,
+        segments: list[Segment],
+        branches: list[_Branch],
+        max_tokens: int,
+        *,
+        priority: Priority = "completion",
+        on_text: Callable[[str], None] = lambda _: None,
+        on_usage: Callable[[Usage], None] = lambda _: None,
+    ) -> Usage:
+        """Stream tokens into ``branches`` until each has its unit."""
+        count = len(branches)
+        generation = self._engine.generate(key, segments, max_tokens=max_tokens, branches=count, priority=priority)
+        generation.on_usage(on_usage)  # also of a request that is cancelled before its reader hears of it
         try:
             async for token in generation:
                 branch = branches[token.branch]
@@ -134,14 +137,19 @@ class Completer:
                 if token.branch == 0:
                     on_text(branch.text)
                 if branch.complete:
-                    generation.cancel(token.branch if alternatives > 1 else None)
+                    generation.cancel(token.branch if count > 1 else None)
         finally:
             generation.cancel()
-            bases.renew()
-        finished = _ms_since(began)
+        if generation.reason == "cancelled":
+            for branch in branches:
+                branch.interrupted = not branch.complete
+        return generation.usage
+
+    def _finish(
+        self, cursor: Cursor, branches: list[_Branch], min_confidence: float, usage: Usage, ms: dict[str, float]
+    ) -> Completion:
         suggestions = [suggestion for branch in branches if (suggestion := branch.finish(min_confidence))]
         first = branches[0]
-        usage = generation.usage
         return Completion(
             text=suggestions[0] if suggestions else "",
             start=cursor.offset,
@@ -150,13 +158,7 @@ class Completer:
             model=self._model,
             usage=usage,
             confidence=first.confidence,
-            ms={
-                "context": context_ms,
-                "prefill": usage.prefill_ms,
-                "first_token": usage.first_token_ms,
-                "generate": usage.generate_ms,
-                "total": finished,
-            },
+            ms=ms,
             filters=first.fired,
             reason="" if suggestions else first.reason,
         )
@@ -169,6 +171,7 @@ class Completer:
 
     def forget(self, uri: str) -> None:
         """The document was closed; what the engine holds of it stays until the room is needed."""
+        self._caches.pop(uri, None)
         if bases := self._documents.pop(uri, None):
             bases.close()
 
@@ -190,6 +193,7 @@ class _Branch:
     def __init__(self, place: Place) -> None:
         self.text = ""
         self.complete = False
+        self.interrupted = False
         self.fired: tuple[str, ...] = ()
         self.reason = ""
         self.confidence = 0.0

@@ -273,7 +273,8 @@ class Scheduler:
     def _draft(self, job: Job, run: Run, count: int) -> None:
         """Add guesses to a step that decodes one sequence; several at once fill the batch with better things."""
         room = job.request.max_tokens - run.generated
-        if run.generated and count == len(run.pending) == 1 and not run.heal and room > 1 and self._llama.cuttable:
+        first = run.branch == 0 and run.generated
+        if first and count == len(run.pending) == 1 and not run.heal and room > 1 and self._llama.cuttable:
             run.draft = self.drafter.guess(self.ledger.tokens(run.seq) + run.pending)[: room - 1]
 
     def _up_to_base(self, run: Run, count: int) -> int:

@@ -1,0 +1,59 @@
+"""Suggestions made already: typing along with one, or accepting it, asks the model nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from lsp.completion.completion import Completion
+from lsp.documents import Cursor
+from lsp.engine.protocol import Usage
+
+# Suggestions remembered of each document.
+REMEMBERED = 8
+
+
+@dataclass(frozen=True)
+class _Made:
+    before: str
+    after: str
+    completion: Completion
+
+
+class SuggestionCache:
+    """The latest suggestions of one document."""
+
+    def __init__(self) -> None:
+        self._made: deque[_Made] = deque(maxlen=REMEMBERED)
+
+    def add(self, cursor: Cursor, completion: Completion) -> None:
+        """Remember what was suggested at ``cursor``, also that nothing was."""
+        self._made.appendleft(_Made(cursor.prefix, cursor.text[cursor.offset :], completion))
+
+    def find(self, cursor: Cursor) -> Completion | None:
+        """What is left of a suggestion whose beginning has been typed since, all else being as it was."""
+        for made in self._made:
+            if not cursor.text.startswith(made.before) or cursor.offset < len(made.before):
+                continue
+            typed = cursor.text[len(made.before) : cursor.offset]
+            same_after = len(cursor.text) - cursor.offset == len(made.after) and cursor.text.endswith(made.after)
+            if same_after and (rest := _rest(made.completion, typed, cursor.offset)):
+                return rest
+        return None
+
+
+def _rest(completion: Completion, typed: str, offset: int) -> Completion | None:
+    """``completion`` less its beginning ``typed``; None where it doesn't begin so, or nothing is left."""
+    if typed and not (completion.text.startswith(typed) and len(completion.text) > len(typed)):
+        return None
+    others = completion.alternatives
+    return replace(
+        completion,
+        text=completion.text[len(typed) :],
+        start=offset,
+        end=offset,
+        alternatives=tuple(text[len(typed) :] for text in others if text.startswith(typed) and text != typed),
+        usage=Usage(),
+        ms=dict.fromkeys(completion.ms, 0.0),
+        cached=True,
+    )

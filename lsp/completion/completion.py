@@ -1,0 +1,61 @@
+"""A suggestion, with all that is told about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lsp.engine.protocol import Usage
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A suggestion, or the reason why there is none.
+
+    Args:
+        text: what to insert; empty for no suggestion.
+        start: offset in the document at which to insert.
+        end: offset up to which the document's text is replaced; equals ``start`` unless text is replaced.
+        alternatives: other suggestions for the same place.
+        model: name of the model.
+        usage: what it cost in the engine.
+        confidence: geometric mean of the probabilities of the suggestion's tokens, 0 to 1.
+        ms: milliseconds by stage: ``context``, ``prefill``, ``first_token``, ``generate``, ``total``.
+        context: pieces of the repository that were in the prompt.
+        filters: post-processing filters that changed the text.
+        reason: why there is no suggestion; empty when there is one.
+        cached: whether it is what is left of an earlier suggestion, and cost nothing.
+    """
+
+    text: str
+    start: int
+    end: int
+    alternatives: tuple[str, ...] = ()
+    model: str = ""
+    usage: Usage = field(default_factory=Usage)
+    confidence: float = 0.0
+    ms: dict[str, float] = field(default_factory=dict)
+    context: tuple[dict[str, Any], ...] = ()
+    filters: tuple[str, ...] = ()
+    reason: str = ""
+    cached: bool = False
+
+    def as_dict(self, position: Callable[[int], dict[str, int]]) -> dict[str, Any]:
+        """The contract's JSON; ``position`` turns an offset into an LSP position."""
+        return {
+            "text": self.text,
+            "alternatives": list(self.alternatives),
+            "range": {"start": position(self.start), "end": position(self.end)},
+            "model": self.model,
+            "tokens_evaluated": self.usage.tokens_evaluated,
+            "tokens_reused": self.usage.tokens_reused,
+            "tokens_generated": self.usage.tokens_generated,
+            "why": dict(self.usage.why),
+            "cached": self.cached,
+            "confidence": round(self.confidence, 3),
+            "ms": self.ms,
+            "context": list(self.context),
+            "filters": list(self.filters),
+            "reason": self.reason,
+        }
