@@ -1,0 +1,189 @@
+"""Which base serves a cursor, and when the next is prepared. The engine here only records what it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lsp.completion.bases import MAX_PLACES, Budget, DocumentBases
+from lsp.completion.prompt import Base
+from lsp.documents import Cursor
+from lsp.engine.client import Generation
+from lsp.engine.protocol import Done, Failed, Priority, Segment, Special, Text, Usage
+
+URI = "file:///a.py"
+
+
+class Recorder:
+    """Answers requests when told to; `held` is what it recalls."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, list[Segment], Priority]] = []
+        self.generations: list[Generation] = []
+        self.forgotten: list[str] = []
+        self.held: dict[str, list[Segment]] = {}
+
+    def generate(
+        self,
+        key: str,
+        prompt: list[Segment],
+        *,
+        max_tokens: int,
+        branches: int = 1,
+        priority: Priority = "completion",
+    ) -> Generation:
+        self.requests.append((key, prompt, priority))
+        self.generations.append(Generation(len(self.requests), lambda _: None))
+        return self.generations[-1]
+
+    def forget(self, key: str) -> None:
+        self.forgotten.append(key)
+
+    async def recall(self, key: str) -> dict[str, list[Segment]]:
+        return {name: prompt for name, prompt in self.held.items() if name.startswith(key)}
+
+    async def answer(self, index: int = -1) -> None:
+        self.generations[index].put(Done(1, "length", Usage()))
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+def text(count: int) -> str:
+    return "".join(f"line_{i} = {i}\n" for i in range(count))
+
+
+def at(line: int, document: str = text(400), typed: str = "") -> Cursor:
+    offset = document.index(f"line_{line} ")
+    return Cursor(URI, None, "python", 1, document[:offset] + typed + document[offset:], offset + len(typed))
+
+
+def document_bases(engine: Recorder) -> DocumentBases:
+    return DocumentBases(URI, engine, "psm", lambda: Budget(300, 3000))
+
+
+async def test_nothing_fits_at_first_and_a_small_base_is_begun() -> None:
+    bases = document_bases(Recorder())
+    assert bases.find(at(100)) is None
+    place, found = bases.start(at(100), 300)
+    assert found.exact
+    assert bases.find(at(100, typed="x")) is not None
+    assert place.base.chars <= 300
+
+
+async def test_a_large_base_is_prepared_and_then_used() -> None:
+    engine = Recorder()
+    bases = document_bases(engine)
+    small, _ = bases.start(at(100), 300)
+    bases.renew()
+    await asyncio.sleep(0)
+    key, _, priority = engine.requests[-1]
+    assert key != small.key
+    assert priority == "anchor"
+    assert bases.places[0] is small, "the small one answers until the large one is there"
+    await engine.answer()
+    assert bases.places[0].key == key
+    assert bases.places[0].base.chars > 1000
+
+
+async def test_what_is_typed_meanwhile_is_computed_before_the_switch() -> None:
+    engine = Recorder()
+    bases = document_bases(engine)
+    bases.start(at(100), 300)
+    bases.renew()
+    await asyncio.sleep(0)
+    bases.find(at(100, typed="new = "))
+    await engine.answer()
+    assert len(engine.requests) == 2, "once more, for what is new"
+    assert engine.requests[0][0] == engine.requests[1][0]
+    last = engine.requests[1][1][-1]
+    assert isinstance(last, Text)
+    assert last.text.endswith("new = ")
+    await engine.answer()
+    assert bases.places[0].key == engine.requests[0][0]
+
+
+async def test_nothing_is_prepared_twice_nor_without_need() -> None:
+    engine = Recorder()
+    bases = document_bases(engine)
+    bases.start(at(100), 300)
+    bases.renew()
+    bases.renew()
+    await asyncio.sleep(0)
+    assert len(engine.requests) == 1
+    await engine.answer()
+    bases.find(at(100, typed="x"))
+    bases.renew()
+    await asyncio.sleep(0)
+    assert len(engine.requests) == 1
+
+
+async def test_a_jump_away_while_preparing_gives_that_base_up() -> None:
+    engine = Recorder()
+    bases = document_bases(engine)
+    bases.start(at(100), 300)
+    bases.renew()
+    await asyncio.sleep(0)
+    far = bases.start(at(300), 300)[0]
+    await engine.answer()
+    assert bases.places[0] is far
+    assert engine.forgotten == [engine.requests[0][0]]
+
+
+async def test_a_failed_preparation_leaves_all_as_it_was() -> None:
+    engine = Recorder()
+    bases = document_bases(engine)
+    small, _ = bases.start(at(100), 300)
+    bases.renew()
+    await asyncio.sleep(0)
+    engine.generations[-1].put(Failed(1, "The engine died."))
+    await asyncio.sleep(0)
+    assert bases.find(at(100))[0] is small  # type: ignore[index]
+
+
+async def test_going_back_to_a_place_finds_its_base() -> None:
+    bases = document_bases(Recorder())
+    first, _ = bases.start(at(100), 300)
+    bases.start(at(300), 300)
+    found = bases.find(at(100))
+    assert found is not None
+    assert found[0] is first
+
+
+async def test_only_so_many_places_are_kept() -> None:
+    engine = Recorder()
+    bases = document_bases(engine)
+    places = [bases.start(at(line), 300)[0] for line in range(50, 350, 60)]
+    assert len(bases.places) == MAX_PLACES
+    assert engine.forgotten == [place.key for place in places[: len(places) - MAX_PLACES]]
+
+
+async def test_what_the_engine_still_holds_is_taken_over() -> None:
+    engine = Recorder()
+    cursor = at(100)
+    base = Base(text(400)[: cursor.offset], cursor.suffix[:500])
+    engine.held = {f"{URI}#7": base.segments("", "psm"), f"{URI}#7#1": [Special("prefix")], "file:///b.py#1": []}
+    bases = document_bases(engine)
+    await bases.recall()
+    found = bases.find(cursor)
+    assert found is not None
+    assert (found[0].key, found[0].base) == (f"{URI}#7", base)
+    assert bases.start(at(300), 300)[0].key == f"{URI}#8"
+
+
+async def test_warming_up_begins_with_a_small_base() -> None:
+    engine = Recorder()
+    bases = document_bases(engine)
+    bases.warm_up(at(100))
+    await asyncio.sleep(0)
+    assert len(engine.requests) == 2
+    assert engine.requests[0][0] == bases.places[0].key
+    assert all(priority == "anchor" for _, _, priority in engine.requests)
+    bases.warm_up(at(100))
+    await asyncio.sleep(0)
+    assert len(engine.requests) == 2
+
+
+def test_the_budget_follows_the_machine_within_limits() -> None:
+    slow, usual, fast = (Budget.of(speed, 8192) for speed in (20.0, 0.0, 5000.0))
+    assert slow.large < usual.large < fast.large
+    assert slow.small <= slow.large
+    assert fast.large <= 8192 // 4 * 3.3
