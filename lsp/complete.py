@@ -37,7 +37,7 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
     completion = asyncio.run(_complete(cursor, settings, config, n))
     if as_json:
         document = Document(cursor.uri, cursor.text)
-        print(json.dumps(completion.as_dict(lambda offset: _position(document, offset)), ensure_ascii=False))
+        print(json.dumps(completion.as_dict(lambda offset: _position(document, offset))))
     else:
         _print(completion, cursor, config)
     return 0

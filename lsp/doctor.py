@@ -62,7 +62,7 @@ def doctor_command(as_json: bool) -> int:
                     console.print(f"    → {result.cure}", markup=False)
     ok = all(check.ok for check in checks)
     if as_json:
-        print(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, ensure_ascii=False))
+        print(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))
     return 0 if ok else 1
 
 
@@ -84,6 +84,8 @@ def _run(name: str, check: Callable[[], Check]) -> Check:
         return check()
     except MidlineError as error:
         return Check(name, False, error.message, error.cure)
+    except OSError as error:
+        return Check(name, False, str(error), "Check the permissions of what it names.")
 
 
 def _python() -> Check:

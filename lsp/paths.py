@@ -61,7 +61,7 @@ def private_dir(path: Path) -> Path:
     try:
         # Not `parents=True`, which gives `mode` to the last folder only.
         for folder in reversed([path, *path.parents]):
-            if not folder.exists():
+            if not folder.is_dir():
                 folder.mkdir(mode=0o700, exist_ok=True)
         status = path.stat()
         if hasattr(os, "getuid") and status.st_uid != os.getuid():

@@ -45,6 +45,8 @@ class Protocol(LanguageServerProtocol):
         """Read a message; a request that can't be read gets an error, or its sender would wait forever."""
         if self._wire_log and "jsonrpc" in data:
             write(self._wire_log, "in", data, self._serialize_message)
+        if "method" in data and "jsonrpc" in data:
+            data.setdefault("params", None)  # JSON-RPC lets senders leave it out; pygls' fallback types don't
         try:
             return super().structure_message(data)
         except JsonRpcException as error:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from pathlib import Path
+import socket
+import sys
 from typing import Any
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from lsp import __version__
-from lsp.documents import Document, DocumentStore
+from lsp.documents import Document, DocumentStore, path_of
 from lsp.engine.protocol import State
+from lsp.errors import MidlineError
 from lsp.progress import LoadProgress
 from lsp.protocol import Protocol
 from lsp.session import Outbox, Session, watch_parent
@@ -21,6 +24,8 @@ from lsp.session import Outbox, Session, watch_parent
 logger = logging.getLogger(__name__)
 
 ACCEPTED = "midline.accepted"
+# An editor that says it answers for its settings, and doesn't, must not keep midline from starting.
+CONFIGURATION_SECONDS = 5.0
 
 
 class MidlineServer(LanguageServer):
@@ -29,8 +34,8 @@ class MidlineServer(LanguageServer):
     def __init__(self) -> None:
         super().__init__("midline", __version__, protocol_cls=Protocol)
         self.session = Session(Outbox(self.warn, self.on_state))
-        self.options: dict[str, Any] = {}
-        self.background: set[asyncio.Task[None]] = set()
+        self.options: Any = None  # the settings that the editor sent last
+        self._background: set[asyncio.Task[None]] = set()  # or asyncio would forget them
         self.load_progress = LoadProgress(self)
 
     def document(self, uri: str) -> Document | None:
@@ -54,14 +59,35 @@ class MidlineServer(LanguageServer):
 
     async def configure(self) -> None:
         """Take the settings as they are now."""
-        root = self.workspace.root_path
-        await self.session.configure(Path(root) if root else None, self.options)
+        workspace = self.workspace
+        uris = [workspace.root_uri, *workspace.folders]
+        root = next((path for uri in uris if uri and (path := path_of(uri))), None)
+        await self.session.configure(root, await self._asked_options() or self.options)
+
+    async def _asked_options(self) -> Any:
+        """The editor's settings as it answers for them; None where it doesn't."""
+        able = self.client_capabilities.workspace
+        if not (able and able.configuration):
+            return None
+        wanted = types.ConfigurationParams([types.ConfigurationItem(section="midline")])
+        try:
+            async with asyncio.timeout(CONFIGURATION_SECONDS):
+                answer = await self.workspace_configuration_async(wanted)
+        except (JsonRpcException, TimeoutError) as error:
+            logger.warning("the editor doesn't tell its settings: %s", error)
+            return None
+        return answer[0] if answer else None
 
     def in_background(self, work: Any) -> None:
-        """Run a coroutine, keeping hold of its task."""
+        """Run a coroutine that no request waits for."""
         task = asyncio.get_running_loop().create_task(work)
-        self.background.add(task)
-        task.add_done_callback(self.background.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background_ended)
+
+    def _background_ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("%s: %s", type(error).__name__, error)
 
 
 def make_server() -> MidlineServer:
@@ -70,17 +96,17 @@ def make_server() -> MidlineServer:
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
-        server.options = _section(params.initialization_options)
+        server.options = _section(params.initialization_options, None)
         server.in_background(_end_with(params.process_id))
 
     @server.feature(types.INITIALIZED)
-    async def initialized(_: types.InitializedParams) -> None:
-        await server.configure()
+    def initialized(_: types.InitializedParams) -> None:
+        server.in_background(server.configure())
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
-    async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
-        server.options = _section(params.settings) or server.options
-        await server.configure()
+    def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
+        server.options = _section(params.settings, server.options)
+        server.in_background(server.configure())
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
@@ -110,22 +136,35 @@ def make_server() -> MidlineServer:
     async def status(_: Any) -> dict[str, Any]:
         return await server.session.status()
 
-    @server.feature(types.SHUTDOWN)
-    async def shutdown(_: Any) -> None:
-        await server.session.close()
-
     return server
 
 
 def serve(tcp: tuple[str, int] | None) -> None:
-    """Speak LSP until the client leaves: on stdio, or with the first client on a TCP address."""
-    # pygls logs every message at INFO, and messages hold users' code.
-    logging.getLogger("pygls").setLevel(logging.ERROR)
+    """Speak LSP until the client leaves: on stdio, or with the first client on a TCP address.
+
+    Raises:
+        MidlineError: the address can't be listened on.
+    """
+    # pygls logs every message at INFO, and at ERROR those that failed, with tracebacks; messages hold users' code.
+    # Who has all messages logged wants to see these, too.
+    logging.getLogger("pygls").setLevel(logging.ERROR if os.environ.get("MIDLINE_LSP_LOG") else logging.CRITICAL)
     server = make_server()
-    if tcp:
-        server.start_tcp(*tcp)
-    else:
+    if tcp is None:
         server.start_io()
+        return
+    # pygls' own TCP server takes any number of clients, and answers all of them on the last one's connection.
+    with _first_client(*tcp) as client, client.makefile("rb") as stdin, client.makefile("wb") as stdout:
+        server.start_io(stdin, stdout)
+
+
+def _first_client(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.create_server(address[:2], family=family) as listener:
+            print("midline: listening on {}:{}".format(*listener.getsockname()[:2]), file=sys.stderr, flush=True)
+            return listener.accept()[0]
+    except OSError as error:
+        raise MidlineError(f"Can't listen on {host}:{port}: {error.strerror}.", "Choose another address.") from error
 
 
 async def _end_with(process_id: int | None) -> None:
@@ -133,11 +172,8 @@ async def _end_with(process_id: int | None) -> None:
     os._exit(0)  # stdin's reader may hang in a read that nothing will end
 
 
-def _section(options: Any) -> dict[str, Any]:
-    """The client's settings, with or without the section's name around them."""
-    if options is None:
-        return {}
-    if not isinstance(options, dict):
-        options = getattr(options, "__dict__", None) or getattr(options, "_asdict", dict)()
-    section = options.get("midline", options)
-    return section if isinstance(section, dict) else {"midline": section}
+def _section(settings: Any, otherwise: Any) -> Any:
+    """The client's settings, with or without the section's name around them; ``otherwise`` where it sent none."""
+    if isinstance(settings, dict):
+        settings = settings.get("midline", settings or None)
+    return otherwise if settings in (None, []) else settings  # [] is Lua's empty table

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.models import catalogue, store
 from lsp.settings import Settings
+
+# A model that was missing may have been installed since: how often to look, while the editor asks for completions.
+RECHECK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -82,17 +86,30 @@ class Session:
         self._last: dict[str, Any] | None = None
         self._running: dict[str, asyncio.Task[Completion]] = {}
         self._told: set[str] = set()
+        self._configuring = asyncio.Lock()  # settings may change while an earlier change is still being carried out
+        self._recheck_at = 0.0
 
     # -- settings and engine ---------------------------------------------------------------------------------------
 
-    async def configure(self, workspace: Path | None, client: Mapping[str, object] | None) -> None:
-        """Take settings, telling what is wrong with them, and start or change the engine accordingly."""
-        self._workspace = workspace
-        before = self._engine.config if self._engine else None
-        self.settings, problems = settings_module.load(workspace, client)
-        for problem in problems:
-            self._warn_once(problem)
-        self._excluded = pathspec.GitIgnoreSpec.from_lines(self.settings.privacy.exclude)
+    async def configure(self, workspace: Path | None, client: Any) -> None:
+        """Take settings, telling what is wrong with them, and start or change the engine accordingly.
+
+        Args:
+            workspace: the folder that the editor has open.
+            client: what the editor sends as midline's settings.
+        """
+        async with self._configuring:
+            self._workspace = workspace
+            self.settings, problems = settings_module.load(workspace, client)
+            patterns = self.settings.privacy.exclude
+            wrong = [item for item in patterns if not _is_pattern(item)]
+            problems += [f"privacy.exclude: {item!r} is no pattern of .gitignore. It is ignored." for item in wrong]
+            for problem in problems:
+                self._warn_once(problem)
+            self._excluded = pathspec.GitIgnoreSpec.from_lines(set(patterns).difference(wrong))
+            await self._choose_engine()
+
+    async def _choose_engine(self) -> None:
         if not self.settings.completion.enabled:
             await self._leave_engine(State("disabled", "completion.enabled is false"))
             return
@@ -101,32 +118,44 @@ class Session:
         except MidlineError as error:
             await self._leave_engine(State("disabled", error.message, error.cure))
             self._warn_once(str(error))
+            self._recheck_at = asyncio.get_running_loop().time() + RECHECK_SECONDS
             return
+        before = self._engine.config if self._engine else None
         if config != before or self.state.state == "failed":
             await self._leave_engine(State("starting", "starting the engine"))
             self._engine = EngineClient(config, self._on_state)
             self._completer = Completer(self._engine, Path(config.model).stem, self.stats)
             self._engine.start()
 
-    async def close(self) -> None:
-        """Leave the engine."""
-        await self._leave_engine(State("disabled", "the session has ended"))
+    async def _look_again(self) -> None:
+        """Start the engine where its model has come since it was missed."""
+        missing = self._problem.state == "disabled" and self.settings.completion.enabled
+        if self._engine or not missing or self._configuring.locked():
+            return
+        if asyncio.get_running_loop().time() >= self._recheck_at:
+            async with self._configuring:
+                await self._choose_engine()
 
     async def _leave_engine(self, state: State) -> None:
         engine, self._engine, self._completer = self._engine, None, None
+        for task in self._running.values():
+            task.cancel()  # or it would fail for want of an engine, and say so
         if engine:
             await engine.close()
-        self._problem = state
-        self._outbox.state(state)
+        if engine or state != self._problem:
+            self._problem = state
+            self._outbox.state(state)
 
     def _on_state(self, state: State) -> None:
         if state.state == "failed":
             self._warn_once(f"{state.detail} {state.cure}".strip())
         self._outbox.state(state)
 
-    def _warn_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+    def _warn_once(self, message: str, kind: str = "") -> None:
+        """Warn, unless that was done before with this message, or with another of the same kind."""
+        kind = kind or message
+        if kind not in self._told:
+            self._told.add(kind)
             self._outbox.warn(message)
 
     # -- completion ------------------------------------------------------------------------------------------------
@@ -140,6 +169,7 @@ class Session:
             asyncio.CancelledError: the caller was cancelled.
         """
         self.stats.requests += 1
+        await self._look_again()
         if document is None or self._completer is None or self._refusal(document):
             return None
         if self.state.state not in ("ready", "busy"):
@@ -155,16 +185,20 @@ class Session:
             completion = await task
         except asyncio.CancelledError:
             self.stats.cancelled += 1
-            if self._running.get(document.uri) is task:
+            this = asyncio.current_task()
+            if this and this.cancelling():
                 raise
-            return None
+            return None  # a newer request came, the document was closed, or there is no engine any more
         except MidlineError as error:
-            self._warn_once(str(error))
+            # With each key it may fail again, and say so with other numbers.
+            self._warn_once(str(error), re.sub(r"\d+", "#", error.message))
             return None
         finally:
             if self._running.get(document.uri) is task:
                 del self._running[document.uri]
         self.stats.took((loop.time() - began) * 1000)
+        if document.version != cursor.version:
+            return None  # its offsets are those of a text that is no more
         self.stats.shown += bool(completion.text)
         self._last = completion.as_dict(lambda offset: _position(document, offset))
         return completion
@@ -244,6 +278,14 @@ class Session:
             },
             "last_completion": self._last,
         }
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        pathspec.GitIgnoreSpec.from_lines([text])
+    except (ValueError, re.error):
+        return False
+    return True
 
 
 def _position(document: Document, offset: int) -> dict[str, int]:

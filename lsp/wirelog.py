@@ -18,7 +18,9 @@ def open_wire_log() -> IO[str] | None:
     path = os.environ.get("MIDLINE_LSP_LOG")
     if not path:
         return None
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8", buffering=1)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    # JSON can carry half a surrogate pair, UTF-8 can't: its escape in Python is JSON's, too.
+    return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
 
 def write(log: IO[str], direction: str, message: Any, default: Callable[[Any], Any]) -> None:

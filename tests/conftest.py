@@ -12,8 +12,8 @@ from lsp.errors import MidlineError
 from lsp.models import store
 from lsp.models.catalogue import DEFAULT_MODEL
 
-# Engines that tests started shall not outlive them by minutes.
-SETTINGS = "[engine]\nidle_minutes = 0.05\nthreads = 1\n"
+# Engines that tests started shall not outlive them by minutes, but by a moment, for the next test's sake.
+SETTINGS = "[engine]\nidle_minutes = 0.25\nthreads = 1\n"
 
 
 @pytest.fixture(scope="session")

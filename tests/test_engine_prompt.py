@@ -117,6 +117,11 @@ def test_healing_stops_at_special_tokens() -> None:
     assert compiled(Text("self"), Special("middle"), Text(".")) == Prompt([*tokenize("self"), MIDDLE], b".")
 
 
+def test_a_tokeniser_that_makes_nothing_of_the_text() -> None:
+    prompt = compile_prompt([Special("middle"), Text(" ")], VOCABULARY, lambda _: [], True)
+    assert prompt == Prompt([MIDDLE], b"")
+
+
 def test_the_layout_of_a_fill_in_the_middle_prompt() -> None:
     names: list[SpecialName] = ["bos", "prefix", "suffix", "middle"]
     prompt = compiled(*[part for name in names for part in (Special(name), Text("self"))])

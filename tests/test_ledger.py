@@ -263,6 +263,20 @@ def test_what_a_request_shares_stays_when_its_source_is_evicted() -> None:
     assert ledger.cells_used == 3
 
 
+def test_what_a_request_shares_is_no_room_for_its_answer() -> None:
+    ledger = Ledger(n_seq=4, n_cells=6)
+    computed(ledger, "source", [1, 1, 1, 2, 2, 2])
+    with pytest.raises(OutOfCellsError):
+        ledger.plan("new", [1, 1, 1, 3, 3], reserve=2)
+
+
+def test_what_a_request_shares_is_evicted_last() -> None:
+    ledger = Ledger(n_seq=4, n_cells=8)
+    computed(ledger, "source", [1, 1, 1, 2])
+    younger = computed(ledger, "younger", [3, 3, 3])
+    assert ledger.plan("new", [1, 1, 1, 4], reserve=1).evict == (younger,)
+
+
 def test_with_every_sequence_taken_the_oldest_idle_one_is_reused() -> None:
     ledger = Ledger(n_seq=2, n_cells=100)
     oldest = computed(ledger, "one", [1, 2, 3])

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -276,15 +277,16 @@ async def connect_or_launch(config: EngineConfig) -> tuple[asyncio.StreamReader,
     """
     try:
         deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
-        process: asyncio.subprocess.Process | None = None
+        process: subprocess.Popen[bytes] | None = None
         while asyncio.get_running_loop().time() < deadline:
             if connection := await connect(config):
                 return connection
-            if process is None or process.returncode == 0:
-                process = await _launch(config)
-            elif process.returncode is not None:
+            code = process.poll() if process else 0
+            if code == 0:
+                process = _launch(config)
+            elif code is not None:
                 raise MidlineError(
-                    f"The engine can't start (exit code {process.returncode}): {_last_log_line()}",
+                    f"The engine can't start (exit code {code}): {_last_log_line()}",
                     f"Its log is {log_path()}; `midline doctor` checks what it needs.",
                 )
             await asyncio.sleep(0.05)
@@ -293,19 +295,16 @@ async def connect_or_launch(config: EngineConfig) -> tuple[asyncio.StreamReader,
     raise MidlineError(f"The engine did not answer within {CONNECT_SECONDS:.0f} s.", f"Its log is {log_path()}.")
 
 
-async def _launch(config: EngineConfig) -> asyncio.subprocess.Process:
+def _launch(config: EngineConfig) -> subprocess.Popen[bytes]:
+    # Not asyncio's: from Python 3.12 on, a loop that ends kills the processes that it started.
     environment = os.environ | {
         # Threads that busy-wait beside an editor cost more than half of the speed; these sleep.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
     }
     with _open_log() as log:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "lsp.engine",
-            msgspec.json.encode(config).decode(),
-            stdin=asyncio.subprocess.DEVNULL,
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "lsp.engine", msgspec.json.encode(config).decode()],
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=environment,

@@ -7,7 +7,7 @@ for a special token: ``Special`` names a token of the model's vocabulary, ``Text
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,6 +15,9 @@ from lsp.errors import MidlineError
 
 # One line holds one message; a prompt is bounded by the context, so a longer line is not one of ours.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+# What is beyond these isn't meant, and would keep the engine busy for minutes.
+MAX_TOKENS = 65_536
+MAX_BRANCHES = 16
 
 StateName = Literal["starting", "ready", "busy", "restarting", "failed", "disabled"]
 SpecialName = Literal["bos", "prefix", "suffix", "middle", "separator", "repository"]
@@ -56,9 +59,9 @@ class Generate(msgspec.Struct, tag="generate"):
     id: int
     key: str
     prompt: list[Segment]
-    max_tokens: int
+    max_tokens: Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
     heal: bool = True
-    branches: int = 1
+    branches: Annotated[int, msgspec.Meta(ge=1, le=MAX_BRANCHES)] = 1
     priority: Priority = "completion"
 
 
@@ -209,7 +212,7 @@ def decode_client(line: bytes) -> ClientMessage:
     """Raises ``MidlineError`` where the line is not a message of a client."""
     try:
         return _client_decoder.decode(line)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MidlineError(f"Not a message to the engine: {error}.") from error
 
 
@@ -217,5 +220,5 @@ def decode_engine(line: bytes) -> EngineMessage:
     """Raises ``MidlineError`` where the line is not a message of the engine."""
     try:
         return _engine_decoder.decode(line)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MidlineError(f"Not a message of the engine: {error}.") from error

@@ -1,0 +1,272 @@
+--- midline in Neovim: starts the server, shows its suggestions, and says how it is doing.
+local suggestion = require('midline.suggestion')
+
+local M = {}
+
+local NAME = 'midline'
+local PATIENCE_MS = 3000 -- with a server that is asked to stop
+
+---@class midline.Config
+M.config = {
+  cmd = { 'midline', 'serve' },
+  filetypes = nil, ---@type string[]? nil: all but `exclude_filetypes`
+  exclude_filetypes = { 'gitrebase', 'help', 'man', 'qf' },
+  root_markers = { 'midline.toml', '.git', 'pyproject.toml', 'package.json', 'Cargo.toml', 'go.mod' },
+  settings = {}, -- as in midline.toml
+  enabled = true,
+  debounce_ms = 100, -- Neovim 0.11 only; the built-in of 0.12 has its own 200
+  keymaps = { accept = '<Tab>', accept_word = '<M-Right>', accept_line = '<M-Down>', dismiss = '<C-]>' },
+}
+
+M.is_setup = false
+M.built_in = vim.lsp.inline_completion ~= nil
+local states = {} ---@type table<integer, string> of the engine, by client
+
+local function notify(message, level)
+  vim.notify('midline: ' .. message, level or vim.log.levels.INFO)
+end
+
+--- Why the server can't be started; nil when it can.
+---@return string?
+function M.problem()
+  local program = type(M.config.cmd) == 'table' and M.config.cmd[1]
+  if program and vim.fn.executable(program) == 0 then
+    return ('can\'t find the program `%s`. Install midline, then put it on PATH or give its full path: '
+      .. 'require("midline").setup({ cmd = { "/path/to/midline", "serve" } }). Then :Midline restart.'):format(program)
+  end
+end
+
+local function start()
+  local problem = M.problem()
+  if problem then
+    vim.schedule(function() -- at startup there is nothing yet to show it on
+      notify(problem, vim.log.levels.ERROR)
+    end)
+    return
+  end
+  vim.lsp.enable(NAME)
+end
+
+local function attach(client, buf)
+  suggestion.attach(buf)
+  if M.built_in then
+    vim.lsp.inline_completion.enable(true, { bufnr = buf })
+  else
+    require('midline.ghost').attach(client, buf, M.config.debounce_ms)
+  end
+end
+
+local function detach(client_id, buf)
+  suggestion.forget(client_id)
+  if not M.built_in then
+    require('midline.ghost').detach(buf)
+  end
+end
+
+--- What vim.lsp.config() is given; a user's own vim.lsp.config('midline', …) comes on top.
+local function lsp_config()
+  local settings = { midline = next(M.config.settings) and M.config.settings or vim.empty_dict() }
+  return {
+    cmd = M.config.cmd,
+    filetypes = M.config.filetypes,
+    root_dir = function(buf, on_dir)
+      local filetype = vim.bo[buf].filetype
+      local excluded = filetype == '' or vim.tbl_contains(M.config.exclude_filetypes, filetype)
+      if vim.bo[buf].buftype == '' and not excluded then
+        on_dir(vim.fs.root(buf, M.config.root_markers))
+      end
+    end,
+    init_options = settings,
+    settings = settings,
+    handlers = {
+      ['midline/statusChanged'] = function(_, status, ctx)
+        local before = states[ctx.client_id]
+        states[ctx.client_id] = status.engine.state
+        vim.cmd.redrawstatus({ bang = true })
+        if status.engine.state == 'ready' and before ~= 'busy' and before ~= 'ready' then
+          suggestion.ask_again() -- somebody may have been typing while the model loaded
+        end
+      end,
+    },
+    on_init = function(client)
+      suggestion.watch(client)
+    end,
+    on_attach = attach,
+    on_exit = function(_, _, client_id)
+      states[client_id] = nil
+    end,
+  }
+end
+
+--- Map `key` in Insert mode to `plug` while a suggestion is shown, and to what it did before otherwise.
+local function map(key, plug, desc)
+  local raw = vim.api.nvim_replace_termcodes(key, true, true, true)
+  local otherwise = ('<Plug>(midline-else-%s)'):format(key:gsub('[<>]', ''))
+  for _, previous in ipairs(vim.api.nvim_get_keymap('i')) do
+    if previous.lhsraw == raw then
+      if previous.desc == desc then
+        return -- ours, of an earlier setup()
+      end
+      previous.lhs, previous.lhsraw = otherwise, vim.api.nvim_replace_termcodes(otherwise, true, true, true)
+      previous.lhsrawalt, previous.mode, previous.mode_bits = nil, 'i', nil
+      vim.fn.mapset(previous)
+    end
+  end
+  if vim.fn.maparg(otherwise, 'i') == '' then
+    vim.keymap.set('i', otherwise, key)
+  end
+  vim.keymap.set('i', key, function()
+    return suggestion.visible() and vim.fn.pumvisible() == 0 and plug or otherwise
+  end, { expr = true, remap = true, desc = desc })
+end
+
+--- Configure midline and start it for the buffers it is meant for. See |midline-setup|.
+---@param opts? midline.Config
+function M.setup(opts)
+  if vim.fn.has('nvim-0.11') == 0 then
+    return notify('needs Neovim 0.11 or later.', vim.log.levels.ERROR)
+  end
+  vim.validate('opts', opts, 'table', true)
+  opts = opts or {}
+  for key in pairs(opts) do
+    if M.config[key] == nil and key ~= 'filetypes' then
+      notify(('setup() has no option `%s`; see :help midline-setup.'):format(key), vim.log.levels.WARN)
+    end
+  end
+  M.config = vim.tbl_deep_extend('force', M.config, opts)
+  M.is_setup = true
+  suggestion.enabled = M.config.enabled
+  vim.api.nvim_create_autocmd('LspDetach', {
+    group = vim.api.nvim_create_augroup('midline', {}),
+    callback = function(args)
+      local client = vim.lsp.get_client_by_id(args.data.client_id)
+      if client and client.name == NAME then
+        detach(client.id, args.buf)
+      end
+    end,
+  })
+  for name, key in pairs(M.config.keymaps or {}) do
+    if key then
+      local plug = name:gsub('_', '-')
+      map(key, ('<Plug>(midline-%s)'):format(plug), 'midline: ' .. plug)
+    end
+  end
+  vim.lsp.config(NAME, lsp_config())
+  start()
+end
+
+M.accept = suggestion.accept
+M.dismiss = suggestion.dismiss
+M.visible = suggestion.visible
+
+--- All clients, also those whose server hasn't answered yet.
+local function clients()
+  return vim.lsp.get_clients({ name = NAME, _uninitialized = true })
+end
+
+---@return vim.lsp.Client? # the client of the current buffer, or else any
+function M.client()
+  return vim.lsp.get_clients({ name = NAME, bufnr = 0 })[1] or vim.lsp.get_clients({ name = NAME })[1]
+end
+
+--- The engine's state for a status line: starting, ready, busy, restarting, failed, disabled, or '' without a server.
+---@return string
+function M.engine_state()
+  local client = M.client()
+  return client and states[client.id] or ''
+end
+
+--- A status as people read it.
+---@param status table as `midline/status` answers
+---@return string[]
+function M.describe(status)
+  local engine, counts = status.engine or {}, status.completion or {}
+  local function number(value)
+    return type(value) == 'number' and ('%d'):format(value) or '-'
+  end
+  local head = engine.state or 'unknown'
+  for _, key in ipairs({ 'model', 'detail' }) do
+    if type(engine[key]) == 'string' and engine[key] ~= '' then
+      head = ('%s, %s'):format(head, engine[key])
+    end
+  end
+  local lines = { head }
+  if type(engine.cure) == 'string' and engine.cure ~= '' then
+    lines[#lines + 1] = '  cure: ' .. engine.cure
+  end
+  if engine.state == 'ready' or engine.state == 'busy' then
+    local shape = '  engine: pid %s, context %s tokens, %s layers on the GPU'
+    lines[#lines + 1] = shape:format(number(engine.pid), number(engine.n_ctx), number(engine.gpu_layers))
+  end
+  local asked = '  completions: %s asked, %s shown, %s accepted, p50 %s ms'
+  lines[#lines + 1] =
+    asked:format(number(counts.requests), number(counts.shown), number(counts.accepted), number(counts.p50_ms))
+  local tokens = '  tokens: %s evaluated, %s reused, %s generated'
+  lines[#lines + 1] =
+    tokens:format(number(counts.tokens_evaluated), number(counts.tokens_reused), number(counts.tokens_generated))
+  if not suggestion.enabled then
+    lines[#lines + 1] = '  suggestions are off in this Neovim; cure: :Midline enable'
+  end
+  return lines
+end
+
+local commands = {}
+
+function commands.status()
+  local client = M.client()
+  if not client then
+    local reason = M.problem() or 'not running: no open file is one that it completes. See :checkhealth midline.'
+    return notify(reason, vim.log.levels.WARN)
+  end
+  client:request('midline/status', vim.empty_dict(), function(err, status)
+    if err then
+      return notify('no status: ' .. (err.message or vim.inspect(err)), vim.log.levels.ERROR)
+    end
+    local failed = vim.tbl_contains({ 'failed', 'disabled' }, vim.tbl_get(status, 'engine', 'state'))
+    notify(table.concat(M.describe(status), '\n'), failed and vim.log.levels.WARN or nil)
+  end)
+end
+
+function commands.restart()
+  for _, client in ipairs(clients()) do
+    client:stop()
+  end
+  local waited = 0
+  local function start_when_gone()
+    if #clients() == 0 then
+      return start()
+    elseif waited == PATIENCE_MS then
+      for _, client in ipairs(clients()) do
+        client:stop(true)
+      end
+    end
+    waited = waited + 50
+    vim.defer_fn(start_when_gone, 50)
+  end
+  start_when_gone()
+end
+
+function commands.enable()
+  suggestion.enabled = true
+end
+
+function commands.disable()
+  suggestion.enabled = false
+  suggestion.clear()
+end
+
+--- What `:Midline NAME` does; without a name, `status`.
+---@param name string
+function M.command(name)
+  name = name == '' and 'status' or name
+  if not M.is_setup then
+    return notify('not set up. Put require("midline").setup() in your configuration.', vim.log.levels.ERROR)
+  end
+  local run = commands[name]
+  if not run then
+    return notify(('no command `%s`: status, restart, enable or disable.'):format(name), vim.log.levels.ERROR)
+  end
+  run()
+end
+
+return M

@@ -1,0 +1,274 @@
+--- The suggestion at the cursor: asked for, kept in step with what is typed, accepted in parts, dropped.
+---
+--- Who asks also draws: Neovim's own `vim.lsp.inline_completion` where it exists, else `midline.ghost`. Both do it
+--- through `client:request`, so that is where this module sits. It adds what the built-in leaves out: superseded
+--- requests are cancelled, late answers never shown, and what the user types is taken off the suggestion (the
+--- built-in would insert it a second time).
+local M = {}
+
+local METHOD = 'textDocument/inlineCompletion'
+
+M.enabled = true
+
+---@class midline.Place
+---@field buf integer
+---@field row integer 0-based
+---@field before string text of the line before the cursor
+---@field after string text of the line after the cursor
+
+---@class midline.Suggestion
+---@field place midline.Place where it is to be inserted
+---@field text string what is to be inserted
+---@field replaced integer how many bytes after the cursor it replaces
+---@field client vim.lsp.Client
+---@field command? lsp.Command to be run when all of it was accepted
+---@field draw fun(items: table[]) show these LSP items instead of what is shown
+
+local current ---@type midline.Suggestion?
+local pending ---@type { client: vim.lsp.Client, id: integer? }?
+local dismissed ---@type { buf: integer, tick: integer }?
+
+---@return midline.Place
+local function here()
+  local row, col = unpack(vim.api.nvim_win_get_cursor(0))
+  local line = vim.api.nvim_get_current_line()
+  return { buf = vim.api.nvim_get_current_buf(), row = row - 1, before = line:sub(1, col), after = line:sub(col + 1) }
+end
+
+local function inserting()
+  return vim.startswith(vim.api.nvim_get_mode().mode, 'i')
+end
+
+--- What was typed at `place` since; nil when anything else changed.
+---@param place midline.Place
+---@return string?
+local function typed_at(place)
+  local now = here()
+  if now.buf ~= place.buf or now.row < place.row or now.after ~= place.after then
+    return nil
+  end
+  local lines = vim.api.nvim_buf_get_text(place.buf, place.row, 0, now.row, #now.before, {})
+  local text = table.concat(lines, '\n')
+  return vim.startswith(text, place.before) and text:sub(#place.before + 1) or nil
+end
+
+--- What is left of a suggestion at the cursor; nil when it no longer fits.
+---@param suggestion midline.Suggestion
+---@return string?
+local function rest_of(suggestion)
+  local typed = typed_at(suggestion.place)
+  if not typed or #typed >= #suggestion.text or not vim.startswith(suggestion.text, typed) then
+    return nil
+  end
+  return suggestion.text:sub(#typed + 1)
+end
+
+---@param suggestion midline.Suggestion
+---@return table item in terms of LSP, placed at the cursor
+local function lsp_item(suggestion)
+  local place = suggestion.place
+  local function position(bytes)
+    local encoding = suggestion.client.offset_encoding
+    local character = vim.str_utfindex(place.before .. place.after, encoding, bytes, false)
+    return { line = place.row, character = character }
+  end
+  local range = { start = position(#place.before), ['end'] = position(#place.before + suggestion.replaced) }
+  return { insertText = suggestion.text, range = range, command = suggestion.command }
+end
+
+--- Reads an item that answers a request made at `place`.
+---@param item table
+---@param place midline.Place
+---@param client vim.lsp.Client
+---@return midline.Suggestion?
+local function read(item, place, client)
+  local text, replaced = item.insertText, 0
+  if type(text) ~= 'string' then
+    return nil -- a snippet, which we never ask for
+  end
+  if item.range then
+    local line = place.before .. place.after
+    local function byte(position)
+      return vim.str_byteindex(line, client.offset_encoding, position.character, false)
+    end
+    local kept = place.before:sub(byte(item.range.start) + 1)
+    if item.range.start.line ~= place.row or item.range['end'].line ~= place.row or not vim.startswith(text, kept) then
+      return nil -- it would change text that isn't at the cursor
+    end
+    text = text:sub(#kept + 1)
+    replaced = math.max(0, byte(item.range['end']) - #place.before)
+  end
+  return { place = place, text = text, replaced = replaced, client = client, command = item.command }
+end
+
+---@param suggestion midline.Suggestion?
+local function show(suggestion)
+  local draw = (suggestion or current or {}).draw
+  current = suggestion
+  if draw then
+    draw(suggestion and { lsp_item(suggestion) } or {})
+  end
+end
+
+local function cancel()
+  if pending and pending.id then
+    pending.client:cancel_request(pending.id)
+  end
+  pending = nil
+end
+
+--- Take what was typed off the suggestion, or drop it if something else was typed.
+function M.follow()
+  if not current then
+    return
+  end
+  local rest = rest_of(current)
+  if not rest then
+    show(nil)
+  elseif rest ~= current.text then
+    show(vim.tbl_extend('force', current, { place = here(), text = rest }))
+  end
+end
+
+--- Drop the suggestion and whatever has been asked for.
+function M.clear()
+  cancel()
+  show(nil)
+  dismissed = nil
+end
+
+--- As `clear`, and don't ask again before the text changes.
+---@return boolean # whether there was a suggestion
+function M.dismiss()
+  local shown = current ~= nil
+  M.clear()
+  local buf = vim.api.nvim_get_current_buf()
+  dismissed = { buf = buf, tick = vim.api.nvim_buf_get_changedtick(buf) }
+  return shown
+end
+
+--- The client went away, and what it drew with it.
+---@param client_id integer
+function M.forget(client_id)
+  if current and current.client.id == client_id then
+    current = nil
+  end
+  if pending and pending.client.id == client_id then
+    pending = nil
+  end
+end
+
+--- Whether a suggestion is shown that fits the cursor. Changes nothing, so that an <expr> map can ask.
+---@return boolean
+function M.visible()
+  return current ~= nil and inserting() and rest_of(current) ~= nil
+end
+
+local parts = {
+  word = [[^\_s*\%(\k\+\|\%(\k\@![^ \t\n]\)\+\)]], -- a word or a run of punctuation, with the space before it
+  line = [[^\n*[^\n]*]],
+}
+
+--- Insert the suggestion, or its next part, keeping the rest shown.
+---@param part? 'word'|'line' default: all of it
+---@return boolean # whether there was a suggestion
+function M.accept(part)
+  M.follow()
+  if not current or not inserting() then
+    return false
+  end
+  local suggestion, place = current, current.place
+  local taken = part and vim.fn.matchstr(suggestion.text, parts[part]) or suggestion.text
+  taken = taken == '' and suggestion.text or taken
+  local rest = suggestion.text:sub(#taken + 1)
+  local lines = vim.split(taken, '\n', { plain = true })
+  local col = #place.before
+  cancel()
+  -- What is replaced goes when the last part comes.
+  local end_col = rest == '' and col + suggestion.replaced or col
+  vim.api.nvim_buf_set_text(place.buf, place.row, col, place.row, end_col, lines)
+  vim.api.nvim_win_set_cursor(0, { place.row + #lines, (#lines == 1 and col or 0) + #lines[#lines] })
+  if rest ~= '' then
+    show(vim.tbl_extend('force', suggestion, { place = here(), text = rest }))
+    return true
+  end
+  show(nil)
+  if suggestion.command then
+    suggestion.client:exec_cmd(suggestion.command, { bufnr = place.buf })
+  end
+  return true
+end
+
+--- Watch over the client's requests for inline completion.
+---@param client vim.lsp.Client
+function M.watch(client)
+  local request = client.request
+  ---@diagnostic disable-next-line: duplicate-set-field
+  client.request = function(self, method, params, handler, buf)
+    if method ~= METHOD or not handler then
+      return request(self, method, params, handler, buf)
+    end
+    local place = here()
+    local tick = vim.api.nvim_buf_get_changedtick(place.buf)
+    local unwanted = dismissed and dismissed.buf == place.buf and dismissed.tick == tick
+    if buf ~= place.buf or not M.enabled or unwanted or not inserting() then
+      return false
+    end
+    cancel()
+    local asked = { client = client }
+    pending = asked
+    local sent, id = request(self, method, params, function(err, result, ctx)
+      if pending ~= asked then
+        return -- superseded
+      end
+      pending = nil
+      if err then
+        return handler(err, result, ctx)
+      end
+      local item = result and (result.items or result)[1]
+      local suggestion = item and read(item, place, client)
+      if not suggestion then
+        return show(nil)
+      end
+      local rest = inserting() and rest_of(suggestion)
+      if rest then -- else the text has changed since: the answer to the next request is on its way
+        suggestion.place, suggestion.text = here(), rest
+        suggestion.draw = function(items)
+          handler(nil, { items = items }, ctx)
+        end
+        show(suggestion)
+      end
+    end, buf)
+    asked.id = id
+    return sent, id
+  end
+end
+
+--- Ask for a suggestion if one would be shown and none is.
+function M.ask_again()
+  if inserting() and not current and not pending then
+    vim.api.nvim_exec_autocmds('CursorMovedI', { buffer = vim.api.nvim_get_current_buf() }) -- what asking listens to
+  end
+end
+
+--- Keep suggestions in step with what happens in a buffer.
+---@param buf integer
+function M.attach(buf)
+  local group = vim.api.nvim_create_augroup('midline.suggestion:' .. buf, {})
+  vim.api.nvim_create_autocmd({ 'TextChangedI', 'TextChangedP', 'CursorMovedI' }, {
+    group = group,
+    buffer = buf,
+    callback = function()
+      M.follow()
+    end,
+  })
+  vim.api.nvim_create_autocmd({ 'InsertLeave', 'BufLeave' }, {
+    group = group,
+    buffer = buf,
+    callback = function()
+      M.clear()
+    end,
+  })
+end
+
+return M

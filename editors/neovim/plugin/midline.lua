@@ -1,0 +1,27 @@
+-- Commands and <Plug> maps; nothing of midline is loaded before one of them is used.
+if vim.g.loaded_midline then
+  return
+end
+vim.g.loaded_midline = true
+
+vim.api.nvim_create_user_command('Midline', function(args)
+  require('midline').command(args.args)
+end, {
+  nargs = '?',
+  desc = 'midline: status, restart, enable or disable',
+  complete = function(lead)
+    return vim.tbl_filter(function(name)
+      return vim.startswith(name, lead)
+    end, { 'disable', 'enable', 'restart', 'status' })
+  end,
+})
+
+-- <C-g>u begins a new undo step: `u` takes back what was accepted, not what was typed before.
+for name, call in pairs({
+  ['accept'] = [[<C-g>u<Cmd>lua require('midline').accept()<CR>]],
+  ['accept-word'] = [[<C-g>u<Cmd>lua require('midline').accept('word')<CR>]],
+  ['accept-line'] = [[<C-g>u<Cmd>lua require('midline').accept('line')<CR>]],
+  ['dismiss'] = [[<Cmd>lua require('midline').dismiss()<CR>]],
+}) do
+  vim.keymap.set('i', ('<Plug>(midline-%s)'):format(name), call, { desc = 'midline: ' .. name })
+end

@@ -1,0 +1,424 @@
+"""The plugin in real Neovims: one with inline completion built in, one that gets ghost text from the plugin."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+from neovim_editor import MIDLINE, PLUGIN, Editor
+
+pytestmark = [pytest.mark.neovim, pytest.mark.model]
+
+CODE = 'def absolute(x):\n    """Return x without its sign, by an if and two returns."""\n    \n'
+OFF = f"{{ cmd = {{ '{MIDLINE}', 'serve' }}, enabled = false }}"
+
+
+@pytest.fixture
+def file(midline_home: Path, tmp_path: Path) -> Path:
+    """A function whose body is missing; the cursor belongs at the third line's end."""
+    path = tmp_path / "absolute.py"
+    path.write_text(CODE)
+    return path
+
+
+@pytest.fixture
+def editor(shared_editor: Editor, file: Path) -> Editor:
+    """An editor on ``file`` with the model loaded."""
+    shared_editor.open_alone(file)
+    shared_editor.await_engine()
+    return shared_editor
+
+
+def suggest(editor: Editor) -> str:
+    """Go to the body and wait for what is suggested there."""
+    editor.keys("3GA")
+    return editor.await_ghost()
+
+
+def body(ghost: str) -> list[str]:
+    """The file's lines once ``ghost`` was accepted."""
+    return [*CODE.splitlines()[:2], *("    " + ghost).split("\n")]
+
+
+def run(lines: list[str]) -> list[int]:
+    """What the function in ``lines`` computes."""
+    names: dict = {}
+    exec("\n".join(lines), names)
+    return [names["absolute"](x) for x in (-2, 0, 3)]
+
+
+def test_suggests_on_screen_without_touching_the_text(editor: Editor) -> None:
+    ghost = suggest(editor)
+    assert "return" in ghost
+    for line in ghost.split("\n"):
+        assert line in editor.screen
+    assert editor.ghost_place == (3, 4)
+    assert editor.lines == CODE.splitlines()
+
+
+def test_suggests_to_somebody_who_waits_for_the_model(start, file: Path) -> None:
+    editor = start(file)
+    editor.keys("3GA")  # long before the server runs
+    editor.await_ghost()
+
+
+def test_tab_accepts_all_and_the_file_holds_it(editor: Editor, file: Path) -> None:
+    accepted = editor.status()["completion"]["accepted"]
+    ghost = suggest(editor)
+    editor.keys("<Tab>")
+    editor.wait(lambda: editor.lines != CODE.splitlines(), "the text to be inserted")
+    assert editor.lines == body(ghost)
+    assert editor.cursor == (len(editor.lines), len(editor.lines[-1]))
+    assert editor.mode == "i"
+    editor.keys("<Esc>:write<CR>")
+    assert file.read_text().splitlines() == body(ghost)
+    assert run(editor.lines) == [2, 0, 3]
+    heard = editor.wait(lambda: editor.status()["completion"]["accepted"] - accepted, "the server to hear of it")
+    assert heard == 1
+
+
+def test_undo_takes_back_what_was_accepted_and_no_more(editor: Editor) -> None:
+    editor.keys("3GAif")
+    editor.await_ghost()
+    editor.keys("<Tab>")
+    editor.wait(lambda: editor.lines[2] != "    if", "the text to be inserted")
+    editor.keys("<Esc>u")
+    assert editor.lines[2:] == ["    if"]
+
+
+def test_tab_is_tab_where_nothing_is_suggested(editor: Editor) -> None:
+    editor.keys(":Midline disable<CR>")
+    editor.keys("3GAa<Tab>b")
+    assert editor.lines[2] == "    a   b"
+
+
+def test_keys_do_what_the_user_mapped_where_nothing_is_suggested(start, file: Path) -> None:
+    editor = start(file, setup=None)
+    editor.nvim.command("inoremap <expr> <Tab> 'was' .. 'mapped'")
+    editor.lua(f"require('midline').setup({OFF})")
+    editor.lua(f"require('midline').setup({OFF})")
+    editor.keys("3GA<Tab>")
+    assert editor.lines[2] == "    wasmapped"
+
+
+def test_tab_is_left_alone_while_the_popup_menu_is_open(editor: Editor) -> None:
+    suggest(editor)
+    editor.keys("<C-x><C-n>")
+    editor.wait(lambda: editor.nvim.funcs.pumvisible(), "the popup menu")
+    chosen = editor.lines[2]
+    editor.keys("<Tab>")
+    assert editor.lines[2:] == [chosen + " " * (4 - len(chosen) % 4)]
+
+
+def test_accepts_a_word_at_a_time_and_keeps_the_rest(editor: Editor) -> None:
+    ghost = suggest(editor)
+    words = re.findall(r"\s*(?:\w+|[^\w\s]+)", ghost)
+    with editor.server_paused():
+        for taken in range(1, len(words)):
+            editor.keys("<M-Right>")
+            expected = "".join(words[:taken])
+            assert editor.lines == body(expected)
+            assert editor.ghost == ghost.removeprefix(expected)
+            assert editor.ghost_place == editor.cursor
+        editor.keys("<M-Right>")
+        assert editor.lines == body(ghost)
+        assert editor.ghost == ""
+
+
+def test_accepts_a_line_at_a_time_and_keeps_the_rest(editor: Editor) -> None:
+    ghost = suggest(editor)
+    lines = ghost.split("\n")
+    assert len(lines) > 2
+    with editor.server_paused():
+        for taken in (1, 2):
+            editor.keys("<M-Down>")
+            expected = "\n".join(lines[:taken])
+            assert editor.lines == body(expected)
+            assert editor.ghost == ghost.removeprefix(expected)
+            assert lines[taken] in editor.screen
+        editor.keys("<Tab>")
+        assert editor.lines == body(ghost)
+
+
+def test_dismiss_hides_and_asks_again_at_the_next_change(editor: Editor) -> None:
+    ghost = suggest(editor)
+    editor.keys("<C-]>")
+    assert editor.ghost == ""
+    editor.keys("<Left><Right>")
+    before = editor.status()["completion"]["requests"]
+    editor.keys("<Tab>")
+    assert editor.lines[2] == "        "
+    editor.keys("<BS>")
+    editor.wait(lambda: editor.ghost == ghost, "the suggestion to come back")
+    assert editor.status()["completion"]["requests"] > before
+
+
+def test_typing_along_keeps_the_suggestion(editor: Editor) -> None:
+    ghost = suggest(editor)
+    with editor.server_paused():
+        for typed in range(1, 5):
+            editor.keys(ghost[typed - 1].replace("<", "<lt>"))
+            assert editor.ghost == ghost[typed:]
+            assert editor.ghost_place == editor.cursor
+            assert ghost.split("\n")[0] in editor.screen
+        # What was typed must not come twice.
+        editor.keys("<Tab>")
+        assert editor.lines == body(ghost)
+
+
+def test_typing_the_line_break_along_keeps_the_suggestion(editor: Editor) -> None:
+    ghost = suggest(editor)
+    first, rest = ghost.split("\n", 1)
+    with editor.server_paused():
+        editor.keys(first.replace("<", "<lt>") + "<CR>")
+        indent = len(editor.lines[-1])  # the editor's own indentation counts as typed
+        assert editor.ghost == rest[indent:]
+        editor.keys("<Tab>")
+        assert editor.lines == body(ghost)
+
+
+def test_keys_that_come_in_one_burst_insert_each_character_once(editor: Editor) -> None:
+    ghost = suggest(editor)
+    with editor.server_paused():
+        editor.keys(ghost[:3] + "<Tab>")
+        assert editor.lines == body(ghost)
+
+
+def test_typing_something_else_hides_the_suggestion_at_once(editor: Editor) -> None:
+    suggest(editor)
+    with editor.server_paused():
+        editor.keys("#")
+        assert editor.ghost == ""
+        editor.keys("<Tab>")
+        assert editor.lines[2] == "    #   "
+
+
+def test_late_answers_are_not_shown(editor: Editor) -> None:
+    suggest(editor)
+    client = "vim.lsp.get_clients({ name = 'midline' })[1]"
+    with editor.server_paused():
+        editor.keys("<Esc>3GA#")
+        editor.wait(lambda: editor.lua(f"return next({client}.requests) ~= nil"), "the request to be sent")
+        editor.keys("<BS>")
+        editor.lua("require('midline.suggestion').enabled = false")  # no newer request, whose answer would hide it
+    editor.status()  # comes after the answer
+    editor.wait(lambda: not editor.lua(f"return next({client}.requests) ~= nil"), "the answer")
+    assert editor.ghost == ""
+
+
+def test_leaving_insert_mode_or_the_line_clears(editor: Editor) -> None:
+    suggest(editor)
+    with editor.server_paused():
+        editor.keys("<Up>")
+        assert editor.ghost == ""
+    editor.keys("<Esc>")
+    suggest(editor)
+    with editor.server_paused():
+        editor.keys("<Esc>")
+        assert editor.ghost == ""
+
+
+def test_stays_right_where_characters_are_wide(editor: Editor) -> None:
+    """Astral-plane and CJK characters before the cursor are one, two or four units long, as one counts."""
+    editor.lua('vim.api.nvim_buf_set_lines(0, 1, -1, false, { [[    """斐波那契 🐇𝔽"""]], \'\' })')
+    editor.keys("3GAname = '🐇𝔽斐' + str(n); return ")
+    ghost = editor.await_ghost()
+    line = editor.lines[2]
+    assert editor.ghost_place == editor.cursor == (3, len(line.encode()))
+    editor.keys("<Tab>")
+    editor.wait(lambda: editor.lines[2:] == (line + ghost).split("\n"), "the text to be inserted")
+
+
+def test_suggestions_go_before_what_stands_right_of_the_cursor(editor: Editor) -> None:
+    lines = ["def area(width, height):", "    return width * height", "", "", "print(area(width=3))"]
+    editor.nvim.current.buffer[:] = lines
+    editor.keys("5G0f3a,")
+    ghost = editor.await_ghost()
+    editor.keys("<Tab>")
+    editor.wait(lambda: editor.lines == [*lines[:4], f"print(area(width=3,{ghost}))"], "the text to be inserted")
+
+
+# Answers any request for a completion of `call(🐇` with `a, b)`, which replaces the bracket right of the cursor.
+REPLACING_SERVER = """
+function(dispatchers)
+  local closing = false
+  local function answer(method, params)
+    if method == 'initialize' then
+      return { capabilities = { inlineCompletionProvider = true, positionEncoding = 'utf-16' } }
+    elseif method == 'textDocument/inlineCompletion' then
+      local start, stop = params.position, vim.deepcopy(params.position)
+      stop.character = stop.character + 1
+      local whole = start.character == #'call(' + 2
+      return { items = whole and { { insertText = ', a)', range = { start = start, ['end'] = stop } } } or {} }
+    end
+  end
+  return {
+    request = function(method, params, callback, notify)
+      vim.schedule(function() callback(nil, answer(method, params)) notify(1) end)
+      return true, 1
+    end,
+    notify = function() return true end,
+    is_closing = function() return closing end,
+    terminate = function() closing = true dispatchers.on_exit(0, 0) end,
+  }
+end
+"""
+
+
+def test_a_suggestion_may_replace_what_stands_right_of_the_cursor(start, file: Path) -> None:
+    editor = start(file, setup=f"{{ cmd = {REPLACING_SERVER} }}")
+    editor.nvim.current.buffer[:] = ["call()"]
+    editor.wait(lambda: editor.lua("return #vim.lsp.get_clients({ bufnr = 0 })") == 1, "the client")
+    for accept in ("<Tab>", ", <Tab>", "<M-Right><M-Right><M-Right>"):
+        editor.keys("0f(a🐇")
+        assert editor.await_ghost() == ", a)"
+        editor.keys(accept)
+        editor.wait(lambda: editor.lines == ["call(🐇, a)"], "the bracket to be replaced")
+        assert editor.cursor == (1, len("call(🐇, a)".encode()))
+        editor.nvim.current.buffer[:] = ["call()"]
+        editor.keys("<Esc>")
+
+
+def test_disable_and_enable(editor: Editor) -> None:
+    suggest(editor)
+    editor.keys("<Cmd>Midline disable<CR>")
+    assert editor.ghost == ""
+    before = editor.status()["completion"]["requests"]
+    editor.keys("<Esc>3GAr<BS>")
+    editor.keys("<Esc>:Midline status<CR>")
+    editor.wait(lambda: any("Midline enable" in message for message in editor.messages), "the status to say it is off")
+    assert editor.status()["completion"]["requests"] == before
+    editor.keys(":Midline enable<CR>")
+    assert suggest(editor)
+
+
+def test_status_is_readable(editor: Editor) -> None:
+    suggest(editor)
+    editor.keys("<Esc>:Midline status<CR>")
+    (message,) = editor.wait(lambda: editor.messages, "the status")
+    assert "midline: ready, qwen2.5-coder-0.5b-instruct" in message
+    assert re.search(r"completions: [1-9]\d* asked, [1-9]\d* shown, \d+ accepted, p50 \d+ ms", message)
+    assert re.search(r"tokens: \d+ evaluated, \d+ reused, [1-9]\d* generated", message)
+
+
+def test_command_line_completes_subcommands(start, file: Path) -> None:
+    editor = start(file, setup=None)
+    assert editor.nvim.funcs.getcompletion("Midline ", "cmdline") == ["disable", "enable", "restart", "status"]
+    editor.keys(":Midline status<CR>")
+    assert "setup()" in editor.messages[-1]
+    editor.lua(f"require('midline').setup({OFF})")
+    editor.keys(":Midline dance<CR>")
+    assert "no command `dance`" in editor.messages[-1]
+
+
+def test_restart_brings_a_new_server_that_suggests(editor: Editor) -> None:
+    ghost = suggest(editor)
+    (old,) = editor.servers()
+    editor.keys("<Esc>:Midline restart<CR>")
+    editor.wait(lambda: not old.is_running() and len(editor.servers()) == 1, "another server")
+    editor.await_engine()
+    assert suggest(editor) == ghost
+
+
+def test_completes_again_after_the_engine_was_killed(editor: Editor) -> None:
+    ghost = suggest(editor)
+    engine = psutil.Process(editor.status()["engine"]["pid"])
+    engine.kill()
+    editor.keys("<Esc>")
+
+    def replaced() -> bool:
+        now = editor.status()["engine"]
+        return now["state"] == "ready" and now["pid"] != engine.pid
+
+    editor.wait(replaced, "another engine")
+    assert suggest(editor) == ghost
+
+
+def test_missing_program_is_said_once_with_the_cure(start, file: Path, tmp_path: Path) -> None:
+    editor = start(file, file.with_name("other.py"), setup="{ cmd = { 'no-such-midline', 'serve' } }")
+    editor.keys(":split third.py<CR>")
+    (message,) = editor.wait(lambda: editor.messages, "the message")
+    assert "no-such-midline" in message and "setup({ cmd" in message
+    editor.keys(":Midline status<CR>")
+    assert "no-such-midline" in editor.messages[-1]
+
+
+def test_without_a_model_the_status_says_the_cure(start, empty_home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "absolute.py"
+    file.write_text(CODE)
+    editor = start(file)
+    editor.wait(lambda: editor.lua("return require('midline').engine_state()") == "disabled", "the server")
+    editor.keys(":Midline status<CR>")
+    message = editor.wait(lambda: next((m for m in editor.messages if "cure:" in m), None), "the status")
+    assert "midline: disabled" in message and "midline model pull" in message
+
+
+def test_leaves_special_buffers_and_filetypes_alone(start, file: Path, tmp_path: Path) -> None:
+    setup = f"{{ cmd = {{ '{MIDLINE}', 'serve' }}, filetypes = {{ 'python', 'help' }} }}"
+    editor = start(file, setup=setup)
+    editor.wait(lambda: editor.lua("return #vim.lsp.get_clients({ bufnr = 0 })") == 1, "the server")
+    for command in (f"edit {tmp_path / 'notes.md'}", "help lsp", "enew | setlocal buftype=nofile filetype=python"):
+        editor.nvim.command(command)
+        editor.lua("vim.wait(50)")
+        assert editor.lua("return #vim.lsp.get_clients({ bufnr = 0 })") == 0
+
+
+def health_report(editor: Editor, last: str) -> str:
+    """The text of :checkhealth, once it has come to what it says ``last``."""
+
+    def text() -> str:
+        lines = "\n".join(editor.lines)
+        return lines if editor.nvim.current.buffer.name.startswith("health") and last in lines else ""
+
+    return editor.wait(text, "the report")
+
+
+def test_checkhealth_reports_server_and_doctor(editor: Editor) -> None:
+    editor.keys(":checkhealth midline<CR>")
+    report = health_report(editor, "fim: ")
+    assert "ERROR" not in report and "WARNING" not in report
+    assert re.search(rf"OK.* midline \d+\.\d+\.\d+ at {re.escape(str(MIDLINE))}", report)
+    assert re.search(r"OK.* server attached to 1 buffer", report)
+    assert re.search(r"OK.* fim: ", report)
+
+
+def test_checkhealth_names_what_is_missing(start, file: Path) -> None:
+    editor = start(file, setup="{ cmd = { 'no-such-midline', 'serve' } }")
+    editor.keys(":checkhealth midline<CR>")
+    report = health_report(editor, "no-such-midline")
+    assert re.search(r"ERROR.*can't find the program `no-such-midline`", report)
+
+
+def test_help_is_found(start, file: Path, tmp_path: Path) -> None:
+    editor = start(file, setup=None)
+    docs = tmp_path / "plugin" / "doc"
+    docs.mkdir(parents=True)
+    (docs / "midline.txt").write_text((PLUGIN / "doc" / "midline.txt").read_text())
+    editor.nvim.command(f"helptags {docs}")
+    editor.nvim.command(f"set runtimepath+={docs.parent}")
+    for tag in ("midline", "midline-setup", ":Midline", "midline-keys", "<Plug>(midline-accept)"):
+        editor.nvim.command(f"help {tag}")
+        assert editor.nvim.current.buffer.name.endswith("midline.txt")
+        assert f"*{tag}*" in "\n".join(editor.lines)
+
+
+def test_server_ends_with_the_editor(start, file: Path) -> None:
+    editor = start(file)
+    editor.await_engine()
+    servers = editor.servers()
+    assert len(servers) == 1
+    editor.quit()
+    gone, alive = psutil.wait_procs(servers, timeout=30)
+    assert gone and not alive
+
+
+def test_server_ends_when_the_editor_is_killed(start, file: Path) -> None:
+    editor = start(file)
+    editor.await_engine()
+    servers = editor.servers()
+    assert len(servers) == 1
+    editor.process.kill()
+    gone, alive = psutil.wait_procs(servers, timeout=30)
+    assert gone and not alive
