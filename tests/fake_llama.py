@@ -69,6 +69,7 @@ class FakeLlama:
         self.vocabulary = VOCABULARY
         self.tokenize = tokenize
         self.abort = False
+        self.cuttable = True
         self.sequences: dict[int, list[Cell]] = {seq: [] for seq in range(n_seq)}
         self.batches: list[list[Entry]] = []
         self.on_decode: Callable[[], None] = lambda: None

@@ -18,7 +18,8 @@ MAX_EVICTED = 256
 class Held:
     """A sequence of the KV cache: position i holds ``tokens[i]`` in cell ``cells[i]``.
 
-    ``checkpoints`` are the lengths to which memory that can't be cut could be brought back.
+    While it is ``active``, it may grow to ``grows_to`` tokens. ``checkpoints`` are the lengths to which memory that
+    can't be cut could be brought back.
     """
 
     seq: int
@@ -27,6 +28,7 @@ class Held:
     cells: list[int] = field(default_factory=list)
     last_used: int = 0
     active: bool = False
+    grows_to: int = 0
     checkpoints: list[int] = field(default_factory=list)
 
 
@@ -128,8 +130,11 @@ class Ledger:
         seq = own.seq if own else self._free_seqs[-1]
         return Plan(seq, keep, source.seq if source else None, copy_to, evict)
 
-    def apply(self, plan: Plan, key: str) -> None:
-        """Record that ``plan`` was carried out: cut, then copied, then evicted. The sequence becomes active."""
+    def apply(self, plan: Plan, key: str, grows_to: int = 0) -> None:
+        """Record that ``plan`` was carried out: cut, then copied, then evicted.
+
+        The sequence becomes active, and cells for ``grows_to`` tokens in all are kept free for it.
+        """
         if plan.seq not in self._held:
             self._free_seqs.remove(plan.seq)
             self._held[plan.seq] = Held(plan.seq, key)
@@ -148,6 +153,7 @@ class Ledger:
             self.evict(seq)
         self._evicted.pop(key, None)
         held.active = True
+        held.grows_to = grows_to
         self._touch(held)
 
     @property
@@ -269,6 +275,7 @@ class Ledger:
             (held for held in self._held.values() if not held.active and held is not own),
             key=lambda held: (held is source, held.last_used),
         )
+        needed += sum(max(0, h.grows_to - len(h.tokens)) for h in self._held.values() if h.active)
         evict: list[int] = []
         while self.n_cells - len(references) < needed:
             if not spare:

@@ -157,6 +157,7 @@ class Scheduler:
         if batch:
             self._compute(batch)
             self._idle_work = True
+            self._tell_busy()
         return True
 
     def _read_inbox(self) -> bool:
@@ -202,7 +203,7 @@ class Scheduler:
         for seq in plan.evict:
             self._bring_to(seq, 0)
         evicted = self.ledger.was_evicted(request.key)
-        self.ledger.apply(plan, request.key)
+        self.ledger.apply(plan, request.key, len(prompt.tokens) + request.max_tokens * request.branches)
         base = base_length(prompt.tokens, self._llama.vocabulary)
         self._waiting.remove(job)
         self._active.append(job)
