@@ -66,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="check that everything works, and say how to cure what doesn't")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
     doctor.set_defaults(handler=_doctor)
+
+    status = commands.add_parser("status", help="how the running engine is doing")
+    status.add_argument("--json", action="store_true", help="print one JSON document")
+    status.set_defaults(handler=_status)
     return parser
 
 
@@ -90,6 +94,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from lsp.doctor import doctor_command
 
     return doctor_command(arguments.json)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from lsp.status import status_command
+
+    return status_command(arguments.json)
 
 
 def _place(text: str) -> tuple[Path, int, int | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
 from lsp.completion.stats import CompletionStats
@@ -17,7 +18,6 @@ from lsp.documents import Cursor, Document, cursor_from_file
 from lsp.engine.client import EngineClient
 from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
-from lsp.session import engine_config
 from lsp.settings import Settings, load
 
 _LINES_AROUND = 6

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from lsp import paths
+from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor
@@ -26,7 +27,6 @@ from lsp.engine.offload import choose_threads
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.models import store
-from lsp.session import engine_config
 from lsp.settings import Settings, load
 
 _FREE_DISK_BYTES = 1 << 30

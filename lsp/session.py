@@ -15,19 +15,21 @@ import psutil
 from lsprotocol import types
 
 from lsp import settings as settings_module
+from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor, Document
 from lsp.engine.client import EngineClient
-from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
-from lsp.models import catalogue, store
 from lsp.settings import Settings
+from lsp.status import status_of
 
 # A model that was missing may have been installed since: how often to look, while the editor asks for completions.
 RECHECK_SECONDS = 5.0
+# Who types on within so long after a suggestion has not taken it.
+LOOK_AHEAD_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
@@ -41,30 +43,6 @@ class Outbox:
 
     warn: Callable[[str], None]
     state: Callable[[State], None]
-
-
-def engine_config(settings: Settings) -> EngineConfig:
-    """The engine that ``settings`` ask for.
-
-    Raises:
-        MidlineError: its model isn't installed, is damaged, or can't fill in the middle.
-    """
-    model = store.find(settings.model.completion)
-    if model.info.fim is None:
-        able = ", ".join(entry.name for entry in catalogue.CATALOGUE)
-        raise MidlineError(
-            f"The model {model.name} ({model.info.architecture}) can't complete code: "
-            "its vocabulary has no fill-in-the-middle tokens.",
-            f"Set `model.completion` to one that can: {able}.",
-        )
-    engine = settings.engine
-    return EngineConfig(
-        model=str(model.path),
-        n_ctx=settings.model.n_ctx,
-        threads=0 if engine.threads == "auto" else engine.threads,
-        gpu_layers=-1 if engine.gpu_layers == "auto" else engine.gpu_layers,
-        idle_seconds=engine.idle_minutes * 60,
-    )
 
 
 class Session:
@@ -85,6 +63,7 @@ class Session:
         self._excluded = pathspec.GitIgnoreSpec([])
         self._last: dict[str, Any] | None = None
         self._running: dict[str, asyncio.Task[Completion]] = {}
+        self._ahead: dict[str, asyncio.Task[None]] = {}
         self._told: set[str] = set()
         self._configuring = asyncio.Lock()  # settings may change while an earlier change is still being carried out
         self._recheck_at = 0.0
@@ -138,7 +117,7 @@ class Session:
 
     async def _leave_engine(self, state: State) -> None:
         engine, self._engine, self._completer = self._engine, None, None
-        for task in self._running.values():
+        for task in [*self._running.values(), *self._ahead.values()]:
             task.cancel()  # or it would fail for want of an engine, and say so
         if engine:
             await engine.close()
@@ -176,8 +155,9 @@ class Session:
             return None
         cursor = document.cursor(position)
         loop = asyncio.get_running_loop()
-        if older := self._running.get(document.uri):
-            older.cancel()
+        for tasks in (self._running, self._ahead):
+            if older := tasks.get(document.uri):
+                older.cancel()
         began = loop.time()
         task = loop.create_task(self._run(self._completer, cursor))
         self._running[document.uri] = task
@@ -199,9 +179,21 @@ class Session:
         self.stats.took((loop.time() - began) * 1000)
         if document.version != cursor.version:
             return None  # its offsets are those of a text that is no more
-        self.stats.shown += bool(completion.text)
+        if completion.text:
+            self.stats.shown += 1
+            self._ahead[document.uri] = loop.create_task(self._look_ahead(self._completer, cursor, completion))
         self._last = completion.as_dict(lambda offset: _position(document, offset))
         return completion
+
+    async def _look_ahead(self, completer: Completer | None, cursor: Cursor, shown: Completion) -> None:
+        """Once the user looks at a suggestion instead of typing on, prepare the one that follows it."""
+        await asyncio.sleep(LOOK_AHEAD_SECONDS)
+        options = self.settings.completion
+        if completer:
+            with contextlib.suppress(MidlineError):  # nobody asked for it yet
+                await completer.look_ahead(
+                    cursor, shown, max_tokens=options.max_tokens, min_confidence=options.min_confidence
+                )
 
     async def _run(self, completer: Completer, cursor: Cursor) -> Completion:
         options = self.settings.completion
@@ -216,8 +208,9 @@ class Session:
 
     def closed(self, uri: str) -> None:
         """The editor closed a document."""
-        if task := self._running.get(uri):
-            task.cancel()
+        for task in (self._running.get(uri), self._ahead.pop(uri, None)):
+            if task:
+                task.cancel()
         if self._completer:
             self._completer.forget(uri)
 
@@ -253,31 +246,7 @@ class Session:
 
     def status_now(self) -> dict[str, Any]:
         """As ``midline/statusChanged`` says, from what is known without asking the engine."""
-        state = self.state
-        return {
-            "engine": {
-                "state": state.state,
-                "detail": state.detail,
-                "cure": state.cure,
-                "progress": state.progress,
-                "model": state.model.name if state.model else self.settings.model.completion,
-                "pid": state.pid or None,
-                "n_ctx": state.n_ctx,
-                "gpu_layers": state.gpu_layers,
-                "gpu_reason": state.gpu_reason,
-                "sequences": state.sequences,
-                "cells_used": state.cells_used,
-                "threads": state.threads,
-            },
-            "index": {"state": "disabled", "files": 0, "chunks": 0, "pending": 0},
-            "completion": self.stats.as_dict() | {"tokens_prewarmed": state.tokens_prewarmed},
-            "chat": {"state": "disabled"},
-            "memory": {
-                "engine_bytes": state.rss_bytes,
-                "server_bytes": psutil.Process().memory_info().rss,
-            },
-            "last_completion": self._last,
-        }
+        return status_of(self.state, self.settings, self.stats, self._last)
 
 
 def _is_pattern(text: str) -> bool:

@@ -17,10 +17,10 @@ from lsp_support import CURSOR, DEADLINE, MIDLINE, until
 from tiny_model import write_tiny_model
 
 from lsp import __version__
+from lsp.choice import engine_config
 from lsp.cli import main
 from lsp.engine.client import EngineClient
 from lsp.models.catalogue import DEFAULT_MODEL
-from lsp.session import engine_config
 from lsp.settings import load
 
 AREA = 'def area(width, height):\n    """The area of a rectangle."""\n    return ‸\n\n\nresult = area(2, 3)\n'

@@ -49,6 +49,7 @@ end
 
 local function attach(client, buf)
   suggestion.attach(buf)
+  require('midline.cursor').attach(client, buf)
   if M.built_in then
     vim.lsp.inline_completion.enable(true, { bufnr = buf })
   else
@@ -58,6 +59,7 @@ end
 
 local function detach(client_id, buf)
   suggestion.forget(client_id)
+  require('midline.cursor').detach(buf)
   if not M.built_in then
     require('midline.ghost').detach(buf)
   end

@@ -1,0 +1,32 @@
+"""Which engine the settings ask for."""
+
+from __future__ import annotations
+
+from lsp.engine.config import EngineConfig
+from lsp.errors import MidlineError
+from lsp.models import catalogue, store
+from lsp.settings import Settings
+
+
+def engine_config(settings: Settings) -> EngineConfig:
+    """The engine that ``settings`` ask for.
+
+    Raises:
+        MidlineError: its model isn't installed, is damaged, or can't fill in the middle.
+    """
+    model = store.find(settings.model.completion)
+    if model.info.fim is None:
+        able = ", ".join(entry.name for entry in catalogue.CATALOGUE)
+        raise MidlineError(
+            f"The model {model.name} ({model.info.architecture}) can't complete code: "
+            "its vocabulary has no fill-in-the-middle tokens.",
+            f"Set `model.completion` to one that can: {able}.",
+        )
+    engine = settings.engine
+    return EngineConfig(
+        model=str(model.path),
+        n_ctx=settings.model.n_ctx,
+        threads=0 if engine.threads == "auto" else engine.threads,
+        gpu_layers=-1 if engine.gpu_layers == "auto" else engine.gpu_layers,
+        idle_seconds=engine.idle_minutes * 60,
+    )

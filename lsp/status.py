@@ -1,0 +1,89 @@
+"""How midline is doing: the shape of ``midline/status``, and ``midline status``, which asks a running engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.filesize import decimal
+
+from lsp.choice import engine_config
+from lsp.completion.stats import CompletionStats
+from lsp.engine import protocol
+from lsp.engine.client import connect
+from lsp.engine.protocol import State
+from lsp.errors import MidlineError
+from lsp.settings import Settings, load
+
+
+def status_of(
+    state: State, settings: Settings, stats: CompletionStats, last_completion: dict[str, Any] | None
+) -> dict[str, Any]:
+    """As ``midline/status`` answers and ``midline/statusChanged`` says."""
+    return {
+        "engine": {
+            "state": state.state,
+            "detail": state.detail,
+            "cure": state.cure,
+            "progress": state.progress,
+            "model": state.model.name if state.model else settings.model.completion,
+            "pid": state.pid or None,
+            "n_ctx": state.n_ctx,
+            "gpu_layers": state.gpu_layers,
+            "gpu_reason": state.gpu_reason,
+            "sequences": state.sequences,
+            "cells_used": state.cells_used,
+            "threads": state.threads,
+            "prefill_per_second": state.prefill_per_second,
+        },
+        "index": {"state": "disabled", "files": 0, "chunks": 0, "pending": 0},
+        "completion": stats.as_dict()
+        | {"tokens_prewarmed": state.tokens_prewarmed, "tokens_restored": state.tokens_restored},
+        "chat": {"state": "disabled"},
+        "memory": {
+            "engine_bytes": state.rss_bytes,
+            "server_bytes": psutil.Process().memory_info().rss,
+        },
+        "last_completion": last_completion,
+    }
+
+
+def status_command(as_json: bool) -> int:
+    """Print the status of the engine that the settings here ask for; returns 0, also where none runs."""
+    settings, _ = load(Path.cwd())
+    state = asyncio.run(_state(settings))
+    if as_json:
+        print(json.dumps(status_of(state, settings, CompletionStats(), None)))
+        return 0
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"engine     {state.state}{f': {state.detail}' if state.detail else ''}", markup=False)
+    if state.cure:
+        console.print(f"cure       {state.cure}", markup=False)
+    if state.pid:
+        model = state.model.name if state.model else settings.model.completion
+        console.print(
+            f"model      {model}, process {state.pid}, {state.threads} threads, {state.gpu_layers} GPU layers"
+        )
+        console.print(f"KV cache   {state.cells_used} of {state.n_ctx} cells in {state.sequences} sequences")
+        console.print(f"memory     {decimal(state.rss_bytes)}")
+    return 0
+
+
+async def _state(settings: Settings) -> State:
+    try:
+        connection = await connect(engine_config(settings))
+    except MidlineError as error:
+        return State("disabled", error.message, error.cure)
+    if connection is None:
+        return State("disabled", "no engine is running; an editor starts one when it needs it")
+    reader, writer = connection
+    try:
+        line = await protocol.read_line(reader)
+        message = protocol.decode_engine(line) if line else None
+    finally:
+        writer.close()
+    return message if isinstance(message, State) else State("failed", "the engine did not answer")
