@@ -149,7 +149,7 @@ async def test_a_keystroke_computes_next_to_nothing(editor: Editor, uri: str) ->
     suggestion = await editor.suggestion(uri, at)
     first = await last()
     assert first["text"] == suggestion
-    assert first["tokens_evaluated"] > 150
+    assert first["tokens_evaluated"] > 20
     size = first["tokens_evaluated"] + first["tokens_reused"]
     # A word letter by letter, the rest of the suggestion at once as if accepted, a new line, another word.
     for typed in (*suggestion[:3], suggestion[3:], "\n", "    ", "p"):
@@ -157,7 +157,7 @@ async def test_a_keystroke_computes_next_to_nothing(editor: Editor, uri: str) ->
         await editor.complete(uri, at)
         cost = await last()
         assert cost["tokens_evaluated"] <= 3, typed
-        assert cost["tokens_reused"] >= size - 3, typed
+        assert cost["cached"] or cost["tokens_reused"] >= size - 3, typed
 
 
 async def test_going_back_to_another_file_computes_next_to_nothing(editor: Editor, tmp_path: Path) -> None:
