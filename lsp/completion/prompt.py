@@ -31,6 +31,9 @@ ANCHOR_LINES = 16
 # An anchor is held while the cursor is within so many lines below it: a long middle hides from the model that
 # the suffix follows.
 HOLD_LINES = 40
+# Lines may be absurdly long: both distances are bounded in characters too.
+ANCHOR_CHARS = 1500
+HOLD_CHARS = 4500
 # The suffix may be some edits old as long as it begins as the text after the cursor's line does.
 SUFFIX_CHECK_CHARS = 120
 
@@ -66,35 +69,44 @@ class FimPrompt:
 def build_prompt(cursor: Cursor, held: Base | None) -> FimPrompt:
     """The prompt for ``cursor``, on the ``held`` base while that is still true to the text.
 
-    A held base is true while its prefix ends at a line start within ``HOLD_LINES`` above the cursor, wherever in the
-    file that now is, and its suffix begins as the text after the cursor's line does.
+    A held base is true while its prefix ends within ``HOLD_LINES`` above the cursor, wherever in the file that now is,
+    and its suffix begins as the text after the cursor's line does.
     """
-    if held is not None and (anchor := _find_anchor(cursor, held)) is not None:
+    if held is not None and (anchor := _held_anchor(cursor, held)) is not None:
         return FimPrompt(held, cursor.text[anchor : cursor.offset])
-    anchor = _lines_up(cursor.text, cursor.line_start, ANCHOR_LINES)[-1]
+    anchor = _new_anchor(cursor)
     start = _window_start(cursor.text, anchor, held)
     base = Base(cursor.text[start:anchor], _head(cursor.suffix))
     return FimPrompt(base, cursor.text[anchor : cursor.offset])
 
 
-def _find_anchor(cursor: Cursor, base: Base) -> int | None:
+def _held_anchor(cursor: Cursor, base: Base) -> int | None:
     """Where in the text the base's prefix ends, if the base is still true."""
     check = SUFFIX_CHECK_CHARS
     if cursor.suffix[:check] != base.suffix[:check]:
         return None
-    for anchor in _lines_up(cursor.text, cursor.line_start, HOLD_LINES):
-        # An empty prefix would end anywhere: it is the file's beginning.
-        if cursor.text.endswith(base.prefix, 0, anchor) and (base.prefix or anchor == 0):
-            return anchor
-    return None
+    highest = max(0, cursor.offset - HOLD_CHARS)
+    if base.prefix:
+        start = cursor.text.rfind(base.prefix, max(0, highest - len(base.prefix)), cursor.offset)
+        anchor = start + len(base.prefix) if start >= 0 else -1
+    else:  # it would end anywhere, but stands for the file's beginning
+        anchor = 0
+    near = anchor >= highest and cursor.text.count("\n", anchor, cursor.offset) <= HOLD_LINES
+    return anchor if near else None
 
 
-def _lines_up(text: str, line_start: int, count: int) -> list[int]:
-    """Starts of a line and of up to ``count`` lines above it, going up."""
-    starts = [line_start]
-    while starts[-1] > 0 and len(starts) <= count:
-        starts.append(text.rfind("\n", 0, starts[-1] - 1) + 1)
-    return starts
+def _new_anchor(cursor: Cursor) -> int:
+    """The start of a line above the cursor's, or of its own; a place in it where that is too far away."""
+    anchor = cursor.line_start
+    if cursor.offset - anchor > ANCHOR_CHARS:
+        # A multiple, so that typing doesn't move it with each character.
+        return cursor.offset - (cursor.offset - anchor) % ANCHOR_CHARS
+    for _ in range(ANCHOR_LINES):
+        above = cursor.text.rfind("\n", 0, max(0, anchor - 1)) + 1
+        if cursor.offset - above > ANCHOR_CHARS:
+            break
+        anchor = above
+    return anchor
 
 
 def _window_start(text: str, anchor: int, held: Base | None) -> int:
@@ -109,8 +121,8 @@ def _window_start(text: str, anchor: int, held: Base | None) -> int:
 
 
 def _head(suffix: str) -> str:
-    """The suffix's beginning, cut at a line's end."""
+    """The suffix's beginning, cut at a line's end that leaves enough to tell whether the suffix is still true."""
     if len(suffix) <= SUFFIX_CHARS:
         return suffix
-    newline = suffix.rfind("\n", 1, SUFFIX_CHARS)
+    newline = suffix.rfind("\n", SUFFIX_CHECK_CHARS, SUFFIX_CHARS)
     return suffix[: newline if newline > 0 else SUFFIX_CHARS]
