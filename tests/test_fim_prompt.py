@@ -76,7 +76,7 @@ def test_every_prompt_is_true_and_bounded(cursor: Cursor, other: Cursor | None) 
     check(cursor, prompt)
     again = build_prompt(cursor, prompt.base)
     assert again.base is prompt.base
-    assert prompt.middle.endswith(again.middle)  # shorter where the text repeats itself
+    assert again.middle.endswith(prompt.middle)  # longer where the text repeats itself
 
 
 KEYS = st.lists(st.sampled_from(["x", "(", "中", " ", "\n", "\n    ", "BACKSPACE"]), min_size=1, max_size=60)
@@ -154,6 +154,16 @@ def test_rebuilt(marked: str) -> None:
     prompt = build_prompt(cursor, BASE)
     check(cursor, prompt)
     assert prompt.base != BASE
+
+
+def test_a_prefix_that_stands_in_the_text_again() -> None:
+    """Neither does it hide what is between, nor does typing it move the anchor."""
+    lines = "{\n" * 17
+    prompt = build_prompt(here(lines + "  |\n"), None)
+    assert prompt.base.prefix == "{\n"
+    typed = build_prompt(here(lines + "  {\n    x|\n"), prompt.base)
+    assert typed.base is prompt.base
+    assert typed.middle == lines[2:] + "  {\n    x"
 
 
 def test_re_anchoring_keeps_where_the_window_begins() -> None:

@@ -86,13 +86,14 @@ def _held_anchor(cursor: Cursor, base: Base) -> int | None:
     if cursor.suffix[:check] != base.suffix[:check]:
         return None
     highest = max(0, cursor.offset - HOLD_CHARS)
-    if base.prefix:
-        start = cursor.text.rfind(base.prefix, max(0, highest - len(base.prefix)), cursor.offset)
-        anchor = start + len(base.prefix) if start >= 0 else -1
-    else:  # it would end anywhere, but stands for the file's beginning
-        anchor = 0
-    near = anchor >= highest and cursor.text.count("\n", anchor, cursor.offset) <= HOLD_LINES
-    return anchor if near else None
+    if highest > 0 and not base.prefix:  # it would end anywhere, but stands for the file's beginning
+        return None
+    # The first occurrence: typing again what stands above must not move the anchor.
+    start = cursor.text.find(base.prefix, max(0, highest - len(base.prefix)), cursor.offset)
+    if start < 0:
+        return None
+    anchor = start + len(base.prefix)
+    return anchor if cursor.text.count("\n", anchor, cursor.offset) <= HOLD_LINES else None
 
 
 def _new_anchor(cursor: Cursor) -> int:
