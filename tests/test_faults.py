@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from lsp_support import DEADLINE, MIDLINE, Editor, editing, until
+from lsp_support import DEADLINE, MIDLINE, Editor, alive, editing, until
 from lsprotocol import types
 from tiny_model import write_tiny_model
 
@@ -252,7 +252,17 @@ async def test_a_line_longer_than_the_context_is_no_nuisance(shared_home: Path, 
         assert await completes(editor, uri)
 
 
-# -- the client's end ---------------------------------------------------------------------------------------------
+# -- leaving ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_engine_leaves_some_time_after_the_last_editor(empty_home: Path, tiny: Path) -> None:
+    settings = empty_home / "config" / "midline.toml"
+    settings.write_text(settings.read_text().replace("[engine]\nidle_minutes = 0.25", "[engine]\nidle_minutes = 0.01"))
+    async with editing(empty_home) as editor:
+        pid = (await editor.until_state("ready"))["pid"]
+        await asyncio.sleep(1.5)
+        assert alive(pid)
+    await until(lambda: not alive(pid), lambda: f"the end of {pid}")
 
 
 async def test_the_server_ends_with_its_editors_process(empty_home: Path) -> None:

@@ -105,6 +105,13 @@ def test_far_below_its_anchor_a_base_is_no_longer_held() -> None:
     assert match(at(before + "x\n" * (HOLD_LINES + 1)), base) is None
 
 
+def test_repeated_lines_do_not_move_the_anchor() -> None:
+    base = Base("x\n", "\nend\n")
+    found = match(at("x\nx\nx\ny = ", "\nend\n"), base)
+    assert found is not None
+    assert found.middle == "x\nx\ny = "
+
+
 def test_a_nearby_base_is_extended_so_that_its_beginning_is_shared() -> None:
     text = lines(400)
     place = text.index("line_100 ")

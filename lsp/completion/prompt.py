@@ -113,7 +113,9 @@ def match(cursor: Cursor, base: Base) -> Match | None:
     exact = cursor.suffix.startswith(base.suffix) and (bool(base.suffix) or not cursor.suffix.strip())
     if not exact and not _near(cursor.suffix, base.suffix):
         return None
-    for lines, anchor in enumerate(_lines_up(cursor.text, cursor.line_start, HOLD_LINES)):
+    # From the farthest: where lines repeat themselves, a nearer anchor would hide what stands between.
+    anchors = _lines_up(cursor.text, cursor.line_start, HOLD_LINES)
+    for lines, anchor in reversed(list(enumerate(anchors))):
         # An empty prefix would end anywhere: it is the file's beginning.
         if cursor.text.endswith(base.prefix, 0, anchor) and (base.prefix or anchor == 0):
             return Match(cursor.text[anchor : cursor.offset], exact, lines)
