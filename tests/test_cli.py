@@ -131,7 +131,6 @@ def test_alternatives_are_different(midline_home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-@pytest.mark.xfail(strict=True, reason="the completer compares alternatives with each other only, not with the text")
 def test_alternatives_differ_from_the_best(midline_home: Path) -> None:
     result = complete(f"{Path(__file__).parents[1] / 'docs' / 'try_me.py'}:28", "--n", 3)
     assert result["text"] not in result["alternatives"]
