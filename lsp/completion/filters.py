@@ -107,17 +107,14 @@ def fit_rest(text: str, place: Place) -> str:
     the suggestion, and so would any by one that opens more than it closes.
     """
     rest = place.rest.strip()
-    comment = LINE_COMMENT.get(place.language)
-    if not rest or (comment and rest.startswith(comment)):
+    quote = _open(place.before, place).quote
+    if not rest or (not quote and rest.startswith(LINE_COMMENT.get(place.language, rest + " "))):
         return text
     line = text.split("\n")[0]
-    around = needed_before(rest, place.language, _open(place.before, place).quote)
+    around = needed_before(rest, place.language, quote)
     history = [(-1, around), *changes(line, place.language, around)]
-    for found in _whole(rest, place).finditer(line):
-        if next(state for at, state in reversed(history) if at < found.start()) == around:
-            kept = line[: found.start()]
-            if not rest.startswith(">") or _angles(kept) == 0:
-                return kept.rstrip() if place.rest[0].isspace() else kept
+    if (meets := _find_rest(line, place, history)) is not None:
+        return line[:meets].rstrip() if place.rest[0].isspace() else line[:meets]
     if not _CLOSERS.fullmatch(rest):
         return ""
     closing = next((at for at, state in history if _closed(around, state)), None)
@@ -128,12 +125,10 @@ def fit_rest(text: str, place: Place) -> str:
 
 def cut_closed_below(text: str, place: Place) -> str:
     """What the suggestion's end closes although the line below does."""
-    first = place.below[:1000].lstrip()
-    if place.rest.strip() or not (
-        first.startswith((")", "]", "}")) or (place.string and first.startswith(place.string))
-    ):
+    below = place.below.split("\n", 1)[0].lstrip()
+    if place.rest.strip() or not below.startswith((")", "]", "}", place.string or ")")):
         return text
-    around = Open(needed_before(first[0], place.language, "").brackets, place.string)
+    around = Open(needed_before(below[0], place.language, "").brackets, place.string)
     state = read(place.before, place.language, around)
     if _closed(around, state):
         return text
@@ -165,12 +160,19 @@ def _closed(around: Open, state: Open) -> bool:
     return not state.brackets.startswith(around.brackets) or (around.quote != "" and state.quote == "")
 
 
-def _whole(rest: str, place: Place) -> re.Pattern[str]:
-    """Finds ``rest``, but not within a longer word, unless the cursor is in one."""
-    inside = re.search(r"\w$", place.before) and re.match(r"\w", place.rest)
-    left = r"(?<!\w)" if re.match(r"\w", rest) and not inside else ""
+def _find_rest(line: str, place: Place, history: list[tuple[int, Open]]) -> int | None:
+    """Where ``line`` comes to the rest of the cursor's line: with the same things open, and in whole words."""
+    rest = place.rest.strip()
+    around = history[0][1]
+    in_word = re.search(r"\w$", place.before) and re.match(r"\w", place.rest)
+    left = r"(?<!\w)" if re.match(r"\w", rest) and not in_word else ""
     right = r"(?!\w)" if re.search(r"\w$", rest) else ""
-    return re.compile(left + re.escape(rest) + right)
+    for found in re.finditer(left + re.escape(rest) + right, line):
+        at = found.start()
+        angle = rest.startswith(">") and (_angles(line[:at]) != 0 or line[:at].endswith(("-", "=")))
+        if not angle and next(state for start, state in reversed(history) if start < at) == around:
+            return at
+    return None
 
 
 def _angles(text: str) -> int:
