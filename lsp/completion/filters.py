@@ -10,9 +10,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from indexer.languages import LINE_COMMENT
+from lsp.completion.nesting import Open, changes, needed_before, next_line, read
 from lsp.completion.unit import Place, unit_end
 
 Filter = Callable[[str, Place], str]
+
+# What editors put right of the cursor by themselves.
+_CLOSERS = re.compile(r"[\s)\]}>\"'`,;:]*")
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,40 @@ def apply_filters(text: str, place: Place) -> Filtered:
     return Filtered(text, tuple(fired))
 
 
+def same_breaks(text: str, place: Place) -> str:
+    r"""Line breaks are ``\n``: editors turn that into the document's own, but show a ``\r`` as it is."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def cut_chat(text: str, place: Place) -> str:
     """Instruction-tuned models end code with a Markdown fence and an explanation."""
-    fence = re.search(r"\n?[ \t]*```", text)
-    return text[: fence.start()] if fence else text
+    if place.language == "markdown":
+        return text
+    for fence in re.finditer("```", text):
+        above = place.before + text[: fence.start()]
+        # Documentation has fences of its own: in a string, a comment, or a comment's line behind a star.
+        if not _open(above, place).quote and not above.rpartition("\n")[2].lstrip().startswith("*"):
+            return text[: fence.start()]
+    return text
 
 
 def drop_leading_blank(text: str, place: Place) -> str:
     """Blank lines before the first one, where the cursor's line is blank already."""
-    if place.before.strip() or not text.startswith(("\n", "\r")):
+    blank = re.match(r"(?:[ \t]*\n)+", text)
+    if place.before.strip() or not blank:
         return text
-    stripped = re.sub(r"^(?:[ \t]*\r?\n)+", "", text)
+    stripped = text[blank.end() :]
     return stripped.removeprefix(place.before) if stripped.startswith(place.before) else text
+
+
+def drop_typed_again(text: str, place: Place) -> str:
+    """What stands left of the cursor, where the model writes the whole line again."""
+    typed = place.before.strip()
+    # A single word may follow itself: max(max(…).
+    if len(typed) < 3 or not re.search(r"\s", place.before.lstrip()) or not text.lstrip(" \t").startswith(typed):
+        return text
+    text = text.lstrip(" \t").removeprefix(typed)
+    return text.lstrip(" \t") if place.before[-1].isspace() else text
 
 
 def cut_unit(text: str, place: Place) -> str:
@@ -57,17 +84,17 @@ def cut_unit(text: str, place: Place) -> str:
 
 
 def cut_suffix(text: str, place: Place) -> str:
-    """Last lines that repeat the lines below the cursor."""
-    lines = text.split("\n")
-    below = [line.rstrip() for line in place.after.split("\n")[1:]]
-    while below and not below[0]:
-        below.pop(0)
-    for count in range(min(len(lines), len(below)), 0, -1):
-        own = [line.rstrip() for line in lines[-count:]]
-        if count == len(lines):
-            own[0] = (place.before + lines[0]).rstrip()
-        if own == below[:count] and any(own):
-            return "\n".join(lines[:-count])
+    """Last lines that repeat the lines below the cursor, unless they close what the suggestion opened."""
+    lines = (place.before + text.rstrip()).split("\n")
+    below = [line.rstrip() for line in place.below.split("\n", len(lines))[: len(lines)]]
+    if place.rest.strip() or not text.strip():
+        return text
+    for count in range(len(below), 0, -1):
+        if [line.rstrip() for line in lines[-count:]] != below[:count]:
+            continue
+        kept = "\n".join(lines[:-count])
+        if len(_open(kept, place).brackets) <= len(_open(place.before, place).brackets):
+            return kept[len(place.before) :]
     return text
 
 
@@ -75,42 +102,92 @@ def fit_rest(text: str, place: Place) -> str:
     """Reconcile with what stands right of the cursor on its line.
 
     The model didn't see that rest, so it writes it again where it is right: that part is taken off. A rest of closing
-    brackets, quotes and punctuation was put there by the editor, and may also be left out by the model. Any other rest
-    that the model doesn't come to would be broken by the suggestion.
+    brackets, quotes and punctuation was put there by the editor: the suggestion ends where it closes them itself, or
+    at its line's end if it leaves that to the editor. Any other rest that the model doesn't come to would be broken by
+    the suggestion, and so would any by one that opens more than it closes.
     """
     rest = place.rest.strip()
-    if not rest:
+    quote = _open(place.before, place).quote
+    if not rest or (not quote and rest.startswith(LINE_COMMENT.get(place.language, rest + " "))):
         return text
     line = text.split("\n")[0]
-    found = line.find(rest)
-    if found >= 0:
-        return line[:found]
-    if not re.fullmatch(r"[\s)\]}>\"'`,;:]*", rest):
+    around = needed_before(rest, place.language, quote)
+    history = [(-1, around), *changes(line, place.language, around)]
+    if (meets := _find_rest(line, place, history)) is not None:
+        return line[:meets].rstrip() if place.rest[0].isspace() else line[:meets]
+    if not _CLOSERS.fullmatch(rest):
         return ""
-    # The editor closed more than the model did, or the model less: take off what both closed.
-    for length in range(min(len(rest), len(line)), 0, -1):
-        if line.endswith(rest[:length]):
-            return line[:-length]
-    return line
+    closing = next((at for at, state in history if _closed(around, state)), None)
+    if closing is not None:
+        return line[:closing]
+    return line.rstrip() if history[-1][1] == around else ""
 
 
-def drop_echo(text: str, place: Place) -> str:
-    """A suggestion that only says again what stands right below."""
-    below = place.after.lstrip("\r\n")
-    return "" if text.strip() and below.startswith((place.before + text).rstrip() + "\n") else text
+def cut_closed_below(text: str, place: Place) -> str:
+    """What the suggestion's end closes although the line below does."""
+    below = place.below.split("\n", 1)[0].lstrip()
+    if place.rest.strip() or not below.startswith((")", "]", "}", place.string or ")")):
+        return text
+    around = Open(needed_before(below[0], place.language, "").brackets, place.string)
+    state = read(place.before, place.language, around)
+    if _closed(around, state):
+        return text
+    end = 0
+    for line in text.split("\n"):
+        for at, after in changes(line, place.language, state):
+            state = after
+            if _closed(around, state):
+                return text[: end + at].rstrip()
+        state = next_line(state, place.language)
+        end += len(line) + 1
+    return text
 
 
 def trim_end(text: str, place: Place) -> str:
     """Blank lines and spaces at the end; all of a blank suggestion."""
-    return text.rstrip() if text.strip() else ""
+    if place.rest.strip() and text.strip():
+        return text  # the model's own space before what it found there
+    return text.rstrip()
+
+
+def _open(text: str, place: Place) -> Open:
+    """What is open behind ``text``, which begins with the cursor's line."""
+    return read(text, place.language, Open(quote=place.string))
+
+
+def _closed(around: Open, state: Open) -> bool:
+    """Whether something of what was open ``around`` isn't any more."""
+    return not state.brackets.startswith(around.brackets) or (around.quote != "" and state.quote == "")
+
+
+def _find_rest(line: str, place: Place, history: list[tuple[int, Open]]) -> int | None:
+    """Where ``line`` comes to the rest of the cursor's line: with the same things open, and in whole words."""
+    rest = place.rest.strip()
+    around = history[0][1]
+    in_word = re.search(r"\w$", place.before) and re.match(r"\w", place.rest)
+    left = r"(?<!\w)" if re.match(r"\w", rest) and not in_word else ""
+    right = r"(?!\w)" if re.search(r"\w$", rest) else ""
+    for found in re.finditer(left + re.escape(rest) + right, line):
+        at = found.start()
+        angle = rest.startswith(">") and (_angles(line[:at]) != 0 or line[:at].endswith(("-", "=")))
+        if not angle and next(state for start, state in reversed(history) if start < at) == around:
+            return at
+    return None
+
+
+def _angles(text: str) -> int:
+    """Angle brackets that ``text`` opens, less those it closes; arrows are none."""
+    return text.count("<") - len(re.findall(r"(?<![-=])>", text))
 
 
 FILTERS: dict[str, Filter] = {
+    "line-breaks": same_breaks,
     "chat": cut_chat,
     "leading-blank": drop_leading_blank,
+    "typed-again": drop_typed_again,
     "unit": cut_unit,
     "suffix": cut_suffix,
     "rest-of-line": fit_rest,
-    "echo": drop_echo,
+    "closed-below": cut_closed_below,
     "blank": trim_end,
 }

@@ -1,19 +1,46 @@
 """Where a suggestion is complete: instruction-tuned models don't stop by themselves, so midline does.
 
 A suggestion is one unit: the rest of the line when something stands right of the cursor; else the statement the cursor
-is in, with the block it opens; on an empty line, the statements up to the block's end or a blank line. Judged by
-indentation and brackets alone, in any language, on text that is still growing.
+is in, with the block it opens; on an empty line, the statements up to a block's end or a blank line. Judged by
+indentation, brackets and a few keywords, in any language, on text that is still growing.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
 
+from indexer.languages import LINE_COMMENT
+from lsp.completion.nesting import Open, changes, next_line
 from lsp.documents import Cursor
 
-# A line that begins so continues the block above it at the same indentation.
-_CONTINUES = ("else", "elif", "except", "finally", "catch", "case ", "default:", "end", "fi", "done", ")", "]", "}")
-_OPENS = (":", "{", "(", "[", ",", "=>", "->", "then", "do", "\\", "=", "&&", "||", "+", "|")
+_LONG_QUOTES = ('"""', "'''")
+_FIRST_LINE = re.compile(r"^[ \t]*[^\s][^\r\n]*", re.MULTILINE)
+
+# A line that begins so belongs to the block above it, at the same indentation; so does one with a closing bracket.
+_CONTINUES = {
+    *("else", "elif", "elsif", "elseif", "except", "finally", "catch", "rescue", "ensure", "when"),
+    *("end", "endif", "fi", "done", "esac", "until"),
+}
+_CLOSES = {"end", "endif", "fi", "done", "esac", "until"}
+
+# Code that ends so goes on in the next line, whatever the language.
+_OPENS = re.compile(r"^(?!\s*\|).*(?:(?<!:):|[=\\|({\[]|&&|[-=]>|(?:^|\s)(?:do|else|in|of|then|try|where))$")
+# Code that may go on in the next line, which the next line's indentation tells: the beginning of a block without a
+# mark at its end, an element with others in it, a statement whose language would end it with a semicolon.
+_BLOCK = re.compile(
+    r"(?:(?:async|export|final|inline|internal|local|private|protected|pub|public|static)\s+)*"
+    r"(?:begin|case|catch|class|def|elif|else|elsif|elseif|ensure|enum|except|for|foreach|fun|func|function|if|impl"
+    r"|interface|module|repeat|rescue|struct|switch|try|unless|until|when|while)\b(?!.*(?:[;}]|\bend)$)"
+    r"|.*\bfunction\b[^()]*\([^()]*\)$"
+)
+_ELEMENT = re.compile(r"<(?!area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)[A-Za-z](?!.*(?:</|/>)).*>$")
+_SEMICOLONS = {
+    *("c", "cpp", "csharp", "dart", "java", "objective-c", "objective-cpp", "php", "rust"),
+    *("javascript", "javascriptreact", "typescript", "typescriptreact"),
+}
+_UNENDED = re.compile(r"[^#@].*[^;{},:>]$")
 
 
 @dataclass(frozen=True)
@@ -24,33 +51,47 @@ class Place:
         before: the cursor's line up to the cursor.
         rest: the cursor's line from the cursor on.
         after: the text after the cursor's line.
+        language: LSP's identifier.
+        string: the quotes of the string over several lines in which the cursor's line begins; empty outside of any.
     """
 
     before: str
     rest: str
     after: str
+    language: str = ""
+    string: str = ""
 
     @classmethod
     def of(cls, cursor: Cursor) -> Place:
         """The place of a cursor."""
-        return cls(cursor.text[cursor.line_start : cursor.offset], cursor.rest_of_line, cursor.suffix)
+        above = cursor.text[: cursor.line_start]
+        string = next((quotes for quotes in _LONG_QUOTES if above.count(quotes) % 2), "")
+        before = cursor.text[cursor.line_start : cursor.offset]
+        return cls(before, cursor.rest_of_line, cursor.suffix, cursor.language, string)
+
+    @cached_property
+    def below(self) -> str:
+        """The text from the first line below the cursor's that isn't blank."""
+        found = _FIRST_LINE.search(self.after)
+        return self.after[found.start() :] if found else ""
 
     @property
-    def below(self) -> str | None:
-        """The first line below the cursor's that isn't blank, without spaces at its end."""
-        return next((line.rstrip() for line in self.after.splitlines() if line.strip()), None)
+    def comment(self) -> bool:
+        """Whether nothing but a comment stands before the cursor."""
+        marker = LINE_COMMENT.get(self.language)
+        return marker is not None and self.before.lstrip().startswith(marker)
 
 
 def unit_end(text: str, place: Place) -> int | None:
     """The length at which ``text``, generated at ``place``, is a complete unit; None while that isn't known yet.
 
-    The last line may be incomplete, and is judged only by what can't change any more.
+    The last line may be incomplete, and is judged only by what can't change any more: an end once found stays.
     """
     if place.rest.strip():
         newline = text.find("\n")
         return newline if newline >= 0 else None
     lines = text.split("\n")
-    unit = _Unit(place)
+    unit = _Unit(place, goes_below=text.startswith(("\n", "\r")))
     end = 0
     for number, line in enumerate(lines):
         complete = number < len(lines) - 1
@@ -61,53 +102,99 @@ def unit_end(text: str, place: Place) -> int | None:
             return None
         end += len(line) + 1
         if unit.ends_after(full):
-            return end - 1
+            return len(text[:end].rstrip())
     return None
 
 
 class _Unit:
     """Reads a suggestion line by line."""
 
-    def __init__(self, place: Place) -> None:
-        self._below = place.below
-        self._statement = bool(place.before.strip())
+    def __init__(self, place: Place, goes_below: bool) -> None:
+        self._language = place.language
+        self._below = place.below.split("\n", 1)[0].rstrip()
+        # A comment that the model takes for finished is answered by the code that it announces.
+        self._statement = bool(place.before.strip()) and not (place.comment and goes_below)
+        self._open = self._around = Open(quote=place.string)
         self._base: int | None = None  # the first line's indentation, once that is known
-        self._depth = 0  # brackets open
+        self._item = False  # the first line is an item of a YAML list
         self._deeper = False  # inside, or behind, a block that the suggestion opened
-        self._opened = False  # the last line goes on in the next
+        self._opened = False  # the last line goes on in the next …
+        self._may_go_on = False  # … or may, as the next one's indentation will tell
 
     def ends_before(self, line: str, complete: bool) -> bool:
-        if self._depth > 0 or self._base is None:
-            return False
         stripped = line.strip()
+        if self._base is None or self._open.quote:
+            return False
         if not stripped:
-            return complete and not self._deeper and not self._opened
-        if complete and line.rstrip() == self._below:
+            return complete and not (self._open or self._deeper or self._opened)
+        if stripped.startswith("```") and self._language != "markdown":
             return True
         indent = _indent(line)
-        if indent != self._base:
+        if indent != self._base or self._open:
             return indent < self._base
+        if complete and line.rstrip() == self._below:
+            return True
         if self._deeper:
-            return not any(stripped.startswith(word) or word.startswith(stripped) for word in _CONTINUES)
-        return self._statement
+            closes = stripped.startswith((")", "]", "}", "</")) or stripped == "<"  # of which more may come
+            return not (closes or _continues(stripped, complete))
+        return self._statement and not self._belongs(stripped, complete)
 
     def ends_after(self, line: str) -> bool:
+        was_open = bool(self._open)
+        code = self._read(line)
         if not line.strip():
             return False
         indent = _indent(line)
-        self._base = indent if self._base is None else self._base
-        self._deeper = self._deeper or indent > self._base
-        self._depth = max(0, self._depth + _brackets(line))
-        self._opened = line.rstrip().endswith(_OPENS)
-        if self._depth or self._opened:
+        if self._base is None:
+            self._base = indent
+            self._item = code.lstrip().startswith("-")
+        self._deeper = self._deeper or (indent > self._base and not was_open)
+        self._opened = bool(_OPENS.search(code))
+        self._may_go_on = self._opened or self._looks_unended(code.lstrip())
+        if self._statement and self._open.quote and self._open == self._around:
+            return True  # a line of the text that the cursor is in
+        if self._open or self._opened:
             return False
-        closed = self._deeper and indent == self._base and line.lstrip().startswith((")", "]", "}"))
-        return closed or (self._statement and not self._deeper)
+        if (self._deeper or was_open) and indent == self._base and _closes(code.lstrip()):
+            return True
+        return self._statement and not self._deeper and not self._may_go_on
+
+    def _read(self, line: str) -> str:
+        """Follow what ``line`` opens and closes; returns its code, without a comment at its end."""
+        code = line
+        for at, state in changes(line, self._language, self._open):
+            if state.quote == LINE_COMMENT.get(self._language):
+                code = line[:at]
+            self._open = state
+        self._open = next_line(self._open, self._language)
+        return code.rstrip()
+
+    def _looks_unended(self, code: str) -> bool:
+        unended = self._language in _SEMICOLONS and _UNENDED.match(code)
+        return bool(unended or _BLOCK.match(code) or _ELEMENT.match(code))
+
+    def _belongs(self, stripped: str, complete: bool) -> bool:
+        """Whether a line belongs to the one above although it is not indented: a brace, or the items of a YAML key."""
+        if stripped.startswith("{") or _continues(stripped, complete):
+            return self._may_go_on
+        return self._opened and not self._item and bool(re.match(r"-(?:\s|$)", stripped))
 
 
-def _brackets(line: str) -> int:
-    """Brackets that the line opens, less those it closes; strings and comments are not told apart."""
-    return sum(line.count(char) for char in "([{") - sum(line.count(char) for char in ")]}")
+def _continues(stripped: str, complete: bool) -> bool:
+    """Whether a line, of which more may come, begins with a word that goes on with the block above it."""
+    word = _first_word(stripped)
+    if word == stripped and not complete:
+        return any(known.startswith(word) for known in _CONTINUES)
+    return word in _CONTINUES
+
+
+def _closes(stripped: str) -> bool:
+    """Whether a line ends a block."""
+    return stripped.startswith(("}", "</")) or _first_word(stripped) in _CLOSES
+
+
+def _first_word(text: str) -> str:
+    return re.split(r"\W", text, maxsplit=1)[0]
 
 
 def _indent(line: str) -> int:

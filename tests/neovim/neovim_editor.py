@@ -65,9 +65,18 @@ class Editor:
         program: Neovim's path.
         setup: Lua arguments of the plugin's ``setup``; None leaves it out.
         files: what to open.
+        size: of the screen, in columns and lines.
+        ui: options of ``nvim_ui_attach``.
     """
 
-    def __init__(self, program: Path, setup: str | None, files: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        program: Path,
+        setup: str | None,
+        files: Sequence[Path] = (),
+        size: tuple[int, int] = (100, 40),
+        **ui: bool,
+    ) -> None:
         arguments = [
             "--embed",
             "--headless",
@@ -78,7 +87,7 @@ class Editor:
         ]
         self.nvim = pynvim.attach("child", argv=[str(program), *arguments])
         self.process = psutil.Process(self.nvim.funcs.getpid())
-        self.nvim.ui_attach(100, 40, rgb=True)
+        self.nvim.ui_attach(*size, rgb=True, **ui)
         self.lua(_RECORD_MESSAGES)
         for file in files:
             self.nvim.command(f"edit {file}")
@@ -166,6 +175,12 @@ class Editor:
     def servers(self) -> list[psutil.Process]:
         """The language servers that this editor runs."""
         return [child for child in self.process.children() if "serve" in child.cmdline()]
+
+    def notifications(self) -> Iterator[list[Any]]:
+        """What the editor has sent unasked so far: kind, name and arguments of each."""
+        self.lua("vim.rpcnotify(..., 'all-sent')", self.nvim.channel_id)
+        while (message := self.nvim.next_message())[1] != "all-sent":
+            yield message
 
     @contextmanager
     def server_paused(self) -> Iterator[None]:

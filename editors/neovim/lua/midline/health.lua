@@ -26,7 +26,7 @@ local function check_program(cmd)
   health.ok(('%s at %s'):format(vim.trim(version.stdout), vim.fn.exepath(cmd[1])))
 end
 
-local function check_clients(midline)
+local function check_clients()
   local clients = vim.lsp.get_clients({ name = 'midline' })
   if #clients == 0 then
     health.warn('no server is running', { 'Open a file, or see |midline-setup| for which filetypes are left out.' })
@@ -40,7 +40,7 @@ local function check_clients(midline)
     else
       local state = answer.result.engine.state
       local report = (state == 'failed' or state == 'disabled') and health.warn or health.ok
-      report(table.concat(midline.describe(answer.result), '\n'))
+      report(table.concat(require('midline.status').describe(answer.result), '\n'))
     end
   end
 end
@@ -86,7 +86,7 @@ function M.check()
   if type(cmd) == 'table' then
     check_program(cmd)
   end
-  check_clients(midline)
+  check_clients()
   if type(cmd) == 'table' then
     check_doctor(cmd)
   end

@@ -4,7 +4,6 @@ local suggestion = require('midline.suggestion')
 local M = {}
 
 local NAME = 'midline'
-local PATIENCE_MS = 3000 -- with a server that is asked to stop
 
 ---@class midline.Config
 M.config = {
@@ -22,7 +21,10 @@ M.is_setup = false
 M.built_in = vim.lsp.inline_completion ~= nil
 local states = {} ---@type table<integer, string> of the engine, by client
 
-local function notify(message, level)
+--- Say something to the user.
+---@param message string
+---@param level? integer of vim.log.levels
+function M.notify(message, level)
   vim.notify('midline: ' .. message, level or vim.log.levels.INFO)
 end
 
@@ -36,11 +38,12 @@ function M.problem()
   end
 end
 
-local function start()
+--- Start the server for the buffers that are open and those to come, or say why not.
+function M.start()
   local problem = M.problem()
   if problem then
     vim.schedule(function() -- at startup there is nothing yet to show it on
-      notify(problem, vim.log.levels.ERROR)
+      M.notify(problem, vim.log.levels.ERROR)
     end)
     return
   end
@@ -126,13 +129,13 @@ end
 ---@param opts? midline.Config
 function M.setup(opts)
   if vim.fn.has('nvim-0.11') == 0 then
-    return notify('needs Neovim 0.11 or later.', vim.log.levels.ERROR)
+    return M.notify('needs Neovim 0.11 or later.', vim.log.levels.ERROR)
   end
   vim.validate('opts', opts, 'table', true)
   opts = opts or {}
   for key in pairs(opts) do
     if M.config[key] == nil and key ~= 'filetypes' then
-      notify(('setup() has no option `%s`; see :help midline-setup.'):format(key), vim.log.levels.WARN)
+      M.notify(('setup() has no option `%s`; see :help midline-setup.'):format(key), vim.log.levels.WARN)
     end
   end
   M.config = vim.tbl_deep_extend('force', M.config, opts)
@@ -154,17 +157,12 @@ function M.setup(opts)
     end
   end
   vim.lsp.config(NAME, lsp_config())
-  start()
+  M.start()
 end
 
 M.accept = suggestion.accept
 M.dismiss = suggestion.dismiss
 M.visible = suggestion.visible
-
---- All clients, also those whose server hasn't answered yet.
-local function clients()
-  return vim.lsp.get_clients({ name = NAME, _uninitialized = true })
-end
 
 ---@return vim.lsp.Client? # the client of the current buffer, or else any
 function M.client()
@@ -178,95 +176,16 @@ function M.engine_state()
   return client and states[client.id] or ''
 end
 
---- A status as people read it.
----@param status table as `midline/status` answers
----@return string[]
-function M.describe(status)
-  local engine, counts = status.engine or {}, status.completion or {}
-  local function number(value)
-    return type(value) == 'number' and ('%d'):format(value) or '-'
-  end
-  local head = engine.state or 'unknown'
-  for _, key in ipairs({ 'model', 'detail' }) do
-    if type(engine[key]) == 'string' and engine[key] ~= '' then
-      head = ('%s, %s'):format(head, engine[key])
-    end
-  end
-  local lines = { head }
-  if type(engine.cure) == 'string' and engine.cure ~= '' then
-    lines[#lines + 1] = '  cure: ' .. engine.cure
-  end
-  if engine.state == 'ready' or engine.state == 'busy' then
-    local shape = '  engine: pid %s, context %s tokens, %s layers on the GPU'
-    lines[#lines + 1] = shape:format(number(engine.pid), number(engine.n_ctx), number(engine.gpu_layers))
-  end
-  local asked = '  completions: %s asked, %s shown, %s accepted, p50 %s ms'
-  lines[#lines + 1] =
-    asked:format(number(counts.requests), number(counts.shown), number(counts.accepted), number(counts.p50_ms))
-  local tokens = '  tokens: %s evaluated, %s reused, %s generated'
-  lines[#lines + 1] =
-    tokens:format(number(counts.tokens_evaluated), number(counts.tokens_reused), number(counts.tokens_generated))
-  if not suggestion.enabled then
-    lines[#lines + 1] = '  suggestions are off in this Neovim; cure: :Midline enable'
-  end
-  return lines
-end
-
-local commands = {}
-
-function commands.status()
-  local client = M.client()
-  if not client then
-    local reason = M.problem() or 'not running: no open file is one that it completes. See :checkhealth midline.'
-    return notify(reason, vim.log.levels.WARN)
-  end
-  client:request('midline/status', vim.empty_dict(), function(err, status)
-    if err then
-      return notify('no status: ' .. (err.message or vim.inspect(err)), vim.log.levels.ERROR)
-    end
-    local failed = vim.tbl_contains({ 'failed', 'disabled' }, vim.tbl_get(status, 'engine', 'state'))
-    notify(table.concat(M.describe(status), '\n'), failed and vim.log.levels.WARN or nil)
-  end)
-end
-
-function commands.restart()
-  for _, client in ipairs(clients()) do
-    client:stop()
-  end
-  local waited = 0
-  local function start_when_gone()
-    if #clients() == 0 then
-      return start()
-    elseif waited == PATIENCE_MS then
-      for _, client in ipairs(clients()) do
-        client:stop(true)
-      end
-    end
-    waited = waited + 50
-    vim.defer_fn(start_when_gone, 50)
-  end
-  start_when_gone()
-end
-
-function commands.enable()
-  suggestion.enabled = true
-end
-
-function commands.disable()
-  suggestion.enabled = false
-  suggestion.clear()
-end
-
 --- What `:Midline NAME` does; without a name, `status`.
 ---@param name string
 function M.command(name)
-  name = name == '' and 'status' or name
   if not M.is_setup then
-    return notify('not set up. Put require("midline").setup() in your configuration.', vim.log.levels.ERROR)
+    return M.notify('not set up. Put require("midline").setup() in your configuration.', vim.log.levels.ERROR)
   end
-  local run = commands[name]
+  local commands = require('midline.commands')
+  local run = commands[name == '' and 'status' or name]
   if not run then
-    return notify(('no command `%s`: status, restart, enable or disable.'):format(name), vim.log.levels.ERROR)
+    return M.notify(('no command `%s`: status, restart, enable or disable.'):format(name), vim.log.levels.ERROR)
   end
   run()
 end
