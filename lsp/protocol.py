@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 from cattrs import Converter
@@ -11,7 +12,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol
 from pygls.workspace import Workspace
 
-from lsp.documents import DocumentStore
+from lsp.documents import Cursor, DocumentStore
 from lsp.wirelog import open_wire_log, write
 
 _MAX_UINT = 2**31 - 1  # LSP's uinteger, which lsprotocol enforces
@@ -21,6 +22,17 @@ def _position(data: dict[str, Any], _: type) -> types.Position:
     """A position with out-of-range numbers clamped: refusing the message would lose the edit it carries."""
     line, character = (int(min(max(data[key], 0), _MAX_UINT)) for key in ("line", "character"))
     return types.Position(line, character)
+
+
+_cursor: ContextVar[Cursor | None] = ContextVar("cursor", default=None)
+
+
+def requested_cursor() -> Cursor | None:
+    """The place that the inline completion being handled is asked for, in the text as it was when that was asked.
+
+    A handler begins a little later than its message is read, maybe after the next edit.
+    """
+    return _cursor.get()
 
 
 class Protocol(LanguageServerProtocol):
@@ -40,6 +52,12 @@ class Protocol(LanguageServerProtocol):
     @_workspace.setter
     def _workspace(self, workspace: Workspace | None) -> None:
         self._store = DocumentStore.replacing(workspace) if workspace else None
+
+    def _handle_request(self, msg_id: Any, method_name: str, params: Any) -> None:
+        if isinstance(params, types.InlineCompletionParams) and self._store:
+            document = self._store.opened(params.text_document.uri)
+            _cursor.set(document.cursor(params.position) if document else None)
+        super()._handle_request(msg_id, method_name, params)
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         """Read a message; a request that can't be read gets an error, or its sender would wait forever."""

@@ -18,7 +18,7 @@ from lsp.documents import Document, DocumentStore, path_of
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.progress import LoadProgress
-from lsp.protocol import Protocol
+from lsp.protocol import Protocol, requested_cursor
 from lsp.session import Outbox, Session, watch_parent
 
 logger = logging.getLogger(__name__)
@@ -119,10 +119,12 @@ def make_server() -> MidlineServer:
 
     # With options, or pygls won't announce it; in no case does it wait for the client to announce it first.
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
-    async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
+    async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
         document = server.document(params.text_document.uri)
-        completion = await server.session.complete(document, params.position)
-        if document is None or completion is None or not completion.text:
+        completion = await server.session.complete(document, requested_cursor())
+        if document is None or completion is None:
+            return None  # an empty list would wipe what Neovim shows, and this answer may be late
+        if not completion.text:
             return types.InlineCompletionList([])
         where = types.Range(document.position_at(completion.start), document.position_at(completion.end))
         accepted = types.Command("Accepted", ACCEPTED)

@@ -139,21 +139,21 @@ class Session:
 
     # -- completion ------------------------------------------------------------------------------------------------
 
-    async def complete(self, document: Document | None, position: types.Position) -> Completion | None:
-        """A suggestion at ``position``; None where there is none to be had.
+    async def complete(self, document: Document | None, cursor: Cursor | None) -> Completion | None:
+        """A suggestion at ``cursor`` in ``document``, once the engine is ready; None where midline has nothing to say.
 
-        The newest request of a document wins: one that is still running is cancelled and gives None.
+        The newest request of a document wins: one that is still running is cancelled and gives None. That is not to
+        say that there is nothing to suggest.
 
         Raises:
             asyncio.CancelledError: the caller was cancelled.
         """
         self.stats.requests += 1
         await self._look_again()
-        if document is None or self._completer is None or self._refusal(document):
+        if document is None or cursor is None or self._completer is None or self._refusal(document):
             return None
-        if self.state.state not in ("ready", "busy"):
+        if self.state.state in ("failed", "disabled"):
             return None
-        cursor = document.cursor(position)
         loop = asyncio.get_running_loop()
         for tasks in (self._running, self._ahead):
             if older := tasks.get(document.uri):
@@ -196,6 +196,8 @@ class Session:
                 )
 
     async def _run(self, completer: Completer, cursor: Cursor) -> Completion:
+        if self._engine:
+            await self._engine.ready()
         options = self.settings.completion
         return await completer.complete(cursor, max_tokens=options.max_tokens, min_confidence=options.min_confidence)
 

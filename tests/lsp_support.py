@@ -97,8 +97,10 @@ class Editor(LanguageClient):
         return asyncio.ensure_future(self.protocol.send_request_async(method, params, msg_id))
 
     async def complete(self, uri: str, at: types.Position) -> list[types.InlineCompletionItem]:
-        """Ask for a completion; the items of the answer."""
+        """Ask for a completion; the items of the answer, none where the server has nothing to say."""
         answer = await asyncio.wait_for(self.ask(uri, at), DEADLINE)
+        if answer is None:
+            return []
         assert isinstance(answer, types.InlineCompletionList)
         return list(answer.items)
 
