@@ -51,6 +51,12 @@ class Job:
         """Its branches that go on."""
         return [run for run in self.runs if not run.ended]
 
+    @property
+    def owed(self) -> int:
+        """How many cells it may still take."""
+        answers = self.request.max_tokens * self.request.branches - sum(run.generated for run in self.runs)
+        return answers + sum(len(run.pending) for run in self.open_runs)
+
     def usage(self) -> Usage:
         """What it cost up to now."""
         now = time.perf_counter()

@@ -10,6 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+# A sequence's checkpoints: the one at its base's end, and so many at its last lengths.
+RECENT_CHECKPOINTS = 4
+# All states together. One is some kilobytes for short convolutions, 75 MB for a large state space.
+MAX_STATE_BYTES = 512 * 1024 * 1024
 # How many evicted keys are remembered, only to say why their tokens are computed again.
 MAX_EVICTED = 256
 
@@ -18,8 +22,7 @@ MAX_EVICTED = 256
 class Held:
     """A sequence of the KV cache: position i holds ``tokens[i]`` in cell ``cells[i]``.
 
-    While it is ``active``, it may grow to ``grows_to`` tokens. ``checkpoints`` are the lengths to which memory that
-    can't be cut could be brought back.
+    ``checkpoints`` are the lengths to which memory that can't be cut can be brought back, with the states that do it.
     """
 
     seq: int
@@ -28,8 +31,7 @@ class Held:
     cells: list[int] = field(default_factory=list)
     last_used: int = 0
     active: bool = False
-    grows_to: int = 0
-    checkpoints: list[int] = field(default_factory=list)
+    checkpoints: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,8 @@ class Ledger:
         seq = own.seq if own else self._free_seqs[-1]
         return Plan(seq, keep, source.seq if source else None, copy_to, evict)
 
-    def apply(self, plan: Plan, key: str, grows_to: int = 0) -> None:
-        """Record that ``plan`` was carried out: cut, then copied, then evicted.
-
-        The sequence becomes active, and cells for ``grows_to`` tokens in all are kept free for it.
-        """
+    def apply(self, plan: Plan, key: str) -> None:
+        """Record that ``plan`` was carried out: cut, then copied, then evicted. The sequence becomes active."""
         if plan.seq not in self._held:
             self._free_seqs.remove(plan.seq)
             self._held[plan.seq] = Held(plan.seq, key)
@@ -153,7 +152,6 @@ class Ledger:
             self.evict(seq)
         self._evicted.pop(key, None)
         held.active = True
-        held.grows_to = grows_to
         self._touch(held)
 
     @property
@@ -189,7 +187,9 @@ class Ledger:
             return None
         new = self._free_seqs.pop()
         held = self._held[seq]
-        self._held[new] = Held(new, key, list(held.tokens), list(held.cells), active=True)
+        self._held[new] = Held(
+            new, key, list(held.tokens), list(held.cells), active=True, checkpoints=dict(held.checkpoints)
+        )
         self._references.update(held.cells)
         self._touch(self._held[new])
         return new
@@ -214,10 +214,28 @@ class Ledger:
         """Whether the sequence of ``key`` was given up to make room."""
         return key in self._evicted
 
-    def checkpoint(self, seq: int) -> None:
-        """Record that a checkpoint of all that ``seq`` holds was taken."""
+    def checkpoint(self, seq: int, state: bytes, base: int) -> None:
+        """Record ``state``, to which ``seq`` can be brought back from now on.
+
+        Where there are too many, others go; that at the length ``base`` stays.
+        """
         held = self._held[seq]
-        held.checkpoints.append(len(held.tokens))
+        held.checkpoints[len(held.tokens)] = state
+        for point in sorted(held.checkpoints.keys() - {base})[:-RECENT_CHECKPOINTS]:
+            del held.checkpoints[point]
+        self._limit_states(held)
+
+    def last_checkpoint(self, seq: int) -> int:
+        """The greatest length to which ``seq`` can be brought back, were it to move on; 0 where there is none."""
+        return max(self._held[seq].checkpoints, default=0)
+
+    def state(self, seq: int, length: int) -> bytes:
+        """The state of the checkpoint at ``length``."""
+        return self._held[seq].checkpoints[length]
+
+    def cut(self, seq: int, length: int) -> None:
+        """Record that ``seq`` was cut, or brought back, to ``length``."""
+        self._cut(self._held[seq], length)
 
     def idle(self) -> list[Held]:
         """Sequences without a request, used most recently first; not to be changed."""
@@ -250,6 +268,14 @@ class Ledger:
             return length
         return max((point for point in held.checkpoints if point <= length), default=0)
 
+    def _limit_states(self, latest: Held) -> None:
+        """Drop states of the sequences used least recently, their bases' last, until the rest is small enough."""
+        states = {id(state): len(state) for held in self._held.values() for state in held.checkpoints.values()}
+        total = sum(states.values())
+        for held in sorted((h for h in self._held.values() if h is not latest), key=lambda held: held.last_used):
+            while total > MAX_STATE_BYTES and held.checkpoints:
+                total -= len(held.checkpoints.pop(max(held.checkpoints)))
+
     def _oldest_idle(self) -> Held | None:
         idle = (held for held in self._held.values() if not held.active)
         return min(idle, key=lambda held: held.last_used, default=None)
@@ -275,7 +301,6 @@ class Ledger:
             (held for held in self._held.values() if not held.active and held is not own),
             key=lambda held: (held is source, held.last_used),
         )
-        needed += sum(max(0, h.grows_to - len(h.tokens)) for h in self._held.values() if h.active)
         evict: list[int] = []
         while self.n_cells - len(references) < needed:
             if not spare:
@@ -291,7 +316,7 @@ class Ledger:
             if not self._references[cell]:
                 del self._references[cell]
         del held.tokens[length:], held.cells[length:]
-        held.checkpoints = [point for point in held.checkpoints if point <= length]
+        held.checkpoints = {point: state for point, state in held.checkpoints.items() if point <= length}
 
     def _touch(self, held: Held) -> None:
         self._clock += 1

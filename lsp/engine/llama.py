@@ -13,6 +13,7 @@ from pathlib import Path
 
 import llama_cpp.llama_cpp as lib
 import numpy as np
+import numpy.typing as npt
 from llama_cpp._ggml import libggml
 
 from lsp.engine.protocol import ModelFacts, SpecialName
@@ -23,6 +24,7 @@ from lsp.errors import MidlineError
 _LOG_ERROR, _LOG_CONTINUE = 4, 5
 _FLASH_ATTENTION = 1  # LLAMA_FLASH_ATTN_TYPE_ENABLED
 _DEVICE_GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU
+_PARTIAL = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
 
 
 class AbortedError(Exception):
@@ -74,20 +76,29 @@ class Llama:
     ) -> None:
         self._errors: list[str] = []
         self.abort = False
+        self._interruptible = True
         self._log_callback = self._make_log_callback(log)
         lib.llama_log_set(self._log_callback, ctypes.c_void_p(0))
         lib.llama_backend_init()
         self._model = self._load(path, gpu_layers, progress)
+        self._refuse_unfit(path)
         self._vocab = lib.llama_model_get_vocab(self._model)
         self.n_vocab = lib.llama_vocab_n_tokens(self._vocab)
-        self._abort_callback = lib.ggml_abort_callback(lambda _: self.abort)
-        self._context = self._make_context(n_ctx, n_seq, n_batch, threads)
-        self.n_ctx: int = lib.llama_n_ctx(self._context)
-        self._memory = lib.llama_get_memory(self._context)
+        self._abort_callback = lib.ggml_abort_callback(lambda _: self._interruptible and self.abort)
         recurrent = lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
         # Whether a sequence can be cut at any length; a recurrent state can only move on.
         self.cuttable = not recurrent
-        self._batch = lib.llama_batch_init(n_batch, 0, 1)
+        sliding = 0 < lib.llama_model_n_swa(self._model) < n_ctx + 256  # llama.cpp rounds n_ctx up
+        # Whether what ``load_file`` reads can be cut like what was computed; of a sliding window's layers, llama.cpp
+        # writes only the window.
+        self.saves_all = self.cuttable and not sliding
+        # llama.cpp gives the cells of a sliding window's layers that have left the window to whoever needs cells, and
+        # then a sequence can't be cut any more. It spares those that two sequences hold: each one gets a twin.
+        self._twins = n_seq if sliding and self.cuttable else 0
+        self._context = self._make_context(n_ctx, n_seq + self._twins, n_batch, threads)
+        self.n_ctx: int = lib.llama_n_ctx(self._context)
+        self._memory = lib.llama_get_memory(self._context)
+        self._batch = lib.llama_batch_init(n_batch, 0, 2)
         self.vocabulary = self._read_vocabulary()
         self.facts = self._read_facts(path)
 
@@ -109,17 +120,21 @@ class Llama:
         """Compute a batch.
 
         Raises:
-            AbortedError: ``abort`` was set meanwhile.
+            AbortedError: ``abort`` was set meanwhile; the sequences are to be cut to where they were, or restored.
             NoCellsError: the cache is full.
             RuntimeError: llama.cpp failed.
         """
+        # For a batch of several sequences llama.cpp moves recurrent states about; where it breaks off in between, even
+        # those of sequences outside the batch are lost.
+        self._interruptible = self.cuttable or len({entry.seq for entry in entries}) == 1
         batch = self._batch
         batch.n_tokens = len(entries)
         for i, entry in enumerate(entries):
             batch.token[i] = entry.token
             batch.pos[i] = entry.position
-            batch.n_seq_id[i] = 1
+            batch.n_seq_id[i] = 2 if self._twins else 1
             batch.seq_id[i][0] = entry.seq
+            batch.seq_id[i][1] = entry.seq + self._twins
             batch.logits[i] = entry.logits
         code = lib.llama_decode(self._context, batch)
         if code == 0:
@@ -136,23 +151,36 @@ class Llama:
 
     def cut(self, seq: int, length: int) -> bool:
         """Remove all from position ``length`` of ``seq``; False where this kind of memory can't be cut."""
+        if self._twins:
+            lib.llama_memory_seq_rm(self._memory, seq + self._twins, length, -1)
         return bool(lib.llama_memory_seq_rm(self._memory, seq, length, -1))
 
     def copy(self, source: int, target: int, start: int, end: int) -> None:
         """Let ``target`` share the cells of ``source`` for the positions from ``start`` to ``end``."""
         lib.llama_memory_seq_cp(self._memory, source, target, start, end)
+        if self._twins:
+            lib.llama_memory_seq_cp(self._memory, source, target + self._twins, start, end)
 
     def save(self, seq: int) -> bytes:
-        """The state of ``seq``: what ``restore`` brings back."""
-        size = lib.llama_state_seq_get_size_ext(self._context, seq, 0)
-        buffer = (ctypes.c_uint8 * size)()
-        written = lib.llama_state_seq_get_data_ext(self._context, buffer, size, seq, 0)
-        return bytes(memoryview(buffer)[:written])
+        """What ``restore`` needs to bring ``seq`` back to what it holds now, after it has moved on.
 
-    def restore(self, seq: int, data: bytes) -> bool:
-        """Make the empty ``seq`` what it was when ``data`` was saved; False where there is no room for it."""
-        buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
-        return bool(lib.llama_state_seq_set_data_ext(self._context, buffer, len(data), seq, 0))
+        Of memory that can't be cut only; what could be cut is not part of it.
+        """
+        size = lib.llama_state_seq_get_size_ext(self._context, seq, _PARTIAL)
+        state = np.empty(size, dtype=np.uint8)
+        written = lib.llama_state_seq_get_data_ext(self._context, _pointer(state), size, seq, _PARTIAL)
+        return state[:written].tobytes()
+
+    def restore(self, seq: int, length: int, state: bytes) -> None:
+        """Bring ``seq`` back to the ``length`` it had when ``state`` was saved.
+
+        Raises:
+            RuntimeError: llama.cpp failed.
+        """
+        data = _pointer(np.frombuffer(state, dtype=np.uint8))
+        read = lib.llama_state_seq_set_data_ext(self._context, data, len(state), seq, _PARTIAL)
+        if not read or not self.cut(seq, length):
+            raise RuntimeError(f"a state can't be restored: {self._reason()}")
 
     def save_file(self, seq: int, tokens: Sequence[int], path: Path) -> bool:
         """Write ``seq``, which holds ``tokens``, to a file; False where that failed, as on a full disk."""
@@ -196,6 +224,29 @@ class Llama:
                 "Check the file with `midline model verify`, or install another model with `midline model pull`.",
             )
         return model
+
+    def _refuse_unfit(self, path: Path) -> None:
+        """Raise ``MidlineError`` for a model that doesn't continue text token by token; some crash when they are to."""
+        architecture = self._metadata("general.architecture")
+        if lib.llama_model_has_encoder(self._model):
+            reason = "a model with an encoder, which reads a text whole"
+        elif lib.llama_model_is_diffusion(self._model):
+            reason = "a diffusion model, which doesn't write from left to right"
+        elif (
+            self._metadata(f"{architecture}.pooling_type") not in ("", "0")
+            or self._metadata(f"{architecture}.attention.causal") == "false"
+        ):
+            reason = "an embedding model, which writes no text"
+        else:
+            return
+        lib.llama_model_free(self._model)
+        raise MidlineError(f"{path} can't complete code: it is {reason}.", "Set another model in `model.completion`.")
+
+    def _metadata(self, key: str) -> str:
+        """The value of a key in the GGUF's header; empty where it has none."""
+        buffer = ctypes.create_string_buffer(256)
+        length = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if length >= 0 else ""
 
     def _make_context(self, n_ctx: int, n_seq: int, n_batch: int, threads: int) -> object:
         params = lib.llama_context_default_params()
@@ -265,6 +316,10 @@ class Llama:
             repository="repository" in special,
             bos="bos" in special,
         )
+
+
+def _pointer(data: npt.NDArray[np.uint8]) -> ctypes._Pointer[ctypes.c_uint8]:
+    return data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
 def backend_features() -> str:

@@ -75,7 +75,6 @@ class Scheduler:
         self._idle_work = False
         self._failures = 0
         self.drafter = Drafter()
-        self._checkpoints: dict[int, dict[int, bytes]] = {}  # by sequence, by length
         self._eog = np.array(sorted(llama.vocabulary.eog), dtype=np.int64)
         # A base's text comes with each keystroke: tokenising it once is enough.
         self._tokenize = lru_cache(maxsize=64)(llama.tokenize)
@@ -192,8 +191,10 @@ class Scheduler:
             self._end(job, Failed(request.id, "The prompt is empty."))
             return
         known = self.ledger.holds(request.key)
+        # Less urgent requests can wait for the cells that this one gives back.
+        promised = sum(other.owed for other in self._active if other.rank <= job.rank)
         try:
-            plan = self.ledger.plan(request.key, prompt.tokens, request.max_tokens * request.branches)
+            plan = self.ledger.plan(request.key, prompt.tokens, job.owed + promised)
         except OutOfCellsError:
             self._wait_for_cells(job, len(prompt.tokens))
             return
@@ -203,7 +204,7 @@ class Scheduler:
         for seq in plan.evict:
             self._bring_to(seq, 0)
         evicted = self.ledger.was_evicted(request.key)
-        self.ledger.apply(plan, request.key, len(prompt.tokens) + request.max_tokens * request.branches)
+        self.ledger.apply(plan, request.key)
         base = base_length(prompt.tokens, self._llama.vocabulary)
         self._waiting.remove(job)
         self._active.append(job)
@@ -214,14 +215,8 @@ class Scheduler:
 
     def _bring_to(self, seq: int, length: int) -> None:
         """Cut ``seq``, or restore the checkpoint at ``length`` where its memory can't be cut."""
-        if self._llama.cut(seq, length):
-            saved = self._checkpoints.get(seq, {})
-            self._checkpoints[seq] = {point: data for point, data in saved.items() if point <= length}
-            return
-        data = self._checkpoints.get(seq, {}).get(length)
-        self._llama.cut(seq, 0)
-        if data is not None:
-            self._llama.restore(seq, data)
+        if not self._llama.cut(seq, length):
+            self._llama.restore(seq, length, self.ledger.state(seq, length))
 
     def _wait_for_cells(self, job: Job, length: int) -> None:
         """Leave ``job`` waiting for the cells of others, taking them from less urgent ones; or refuse it."""
@@ -258,12 +253,15 @@ class Scheduler:
                 for run in job.open_runs
                 if len(run.pending) == 1
             ]
+        if not self._llama.cuttable:
+            # llama.cpp computes recurrent states together only where they move on by the same number of tokens.
+            runs = next(([pair] for pair in runs if len(pair[1].pending) > 1), runs)
         room = BACKGROUND_BATCH if jobs[0].background else PREFILL_BATCH
         batch: Batch = []
         for job, run in sorted(runs, key=lambda pair: len(pair[1].pending) > 1):
             count = min(len(run.pending), room)
             if not self._llama.cuttable:
-                count = self._up_to_base(run, count)
+                count = self._up_to_checkpoint(run, count)
             if count:
                 batch.append((job, run, count))
                 room -= count
@@ -278,10 +276,15 @@ class Scheduler:
         if first and count == len(run.pending) == 1 and not run.heal and room > 1 and self._llama.cuttable:
             run.draft = self.drafter.guess(self.ledger.tokens(run.seq) + run.pending)[: room - 1]
 
-    def _up_to_base(self, run: Run, count: int) -> int:
-        """``count``, or less where a checkpoint is to be taken at the base's end."""
+    def _up_to_checkpoint(self, run: Run, count: int) -> int:
+        """``count``, or less where memory that can't be cut is worth a checkpoint.
+
+        That is at the base's end, and shortly before the prompt's: the next prompt often differs in its last tokens.
+        """
         held = len(self.ledger.tokens(run.seq))
-        return run.base - held if held < run.base < held + count else count
+        if held < run.base < held + count:
+            return run.base - held
+        return count - count // 4 if count == len(run.pending) > SHORT_BATCH else count
 
     def _compute(self, batch: Batch) -> None:
         entries: list[Entry] = []
@@ -329,6 +332,8 @@ class Scheduler:
         del run.pending[:count]
         if not run.generated:
             self._book_prompt(job, run, count)
+        if not self._llama.cuttable and (count > 1 or not run.generated):
+            self.ledger.checkpoint(run.seq, self._llama.save(run.seq), run.base)
         if run.pending:
             return
         if job.request.max_tokens == 0:
@@ -362,10 +367,6 @@ class Scheduler:
             self.tokens_prewarmed += count
         if not run.pending:
             job.prefilled = time.perf_counter()
-        if not self._llama.cuttable and (not run.pending or len(self.ledger.tokens(run.seq)) == run.base):
-            self.ledger.checkpoint(run.seq)
-            points = self._checkpoints.setdefault(run.seq, {})
-            points[len(self.ledger.tokens(run.seq))] = self._llama.save(run.seq)
 
     def _fork(self, job: Job, run: Run, branch: int, choice: Choice) -> None:
         seq = self.ledger.fork(run.seq, f"{job.request.key}#{branch}")
@@ -420,21 +421,13 @@ class Scheduler:
         """Remove what an interrupted batch left behind in the cache."""
         for job, run, _ in batch:
             run.draft = []
-            if job in self._active and not self._llama.cut(run.seq, len(self.ledger.tokens(run.seq))):
-                # A recurrent state has moved on and can't be taken back: begin again from what is saved.
-                self._restart(job)
-
-    def _restart(self, job: Job) -> None:
-        for run in job.runs:
-            self._bring_to(run.seq, 0)
-            self.ledger.drop(run.seq)
-        self._active.remove(job)
-        generated = any(run.generated for run in job.runs)
-        job.runs = []
-        if generated:
-            self._end(job, Failed(job.request.id, "The generation was interrupted."))
-        else:
-            self._waiting.append(job)
+            held = self.ledger.tokens(run.seq)
+            if job in self._active and not self._llama.cut(run.seq, len(held)):
+                # A recurrent state has moved on: what followed the last checkpoint is to be computed again.
+                point = self.ledger.last_checkpoint(run.seq)
+                run.pending = held[point:] + run.pending
+                self._bring_to(run.seq, point)
+                self.ledger.cut(run.seq, point)
 
     def _make_room(self, batch: Batch) -> None:
         oldest = self.ledger.oldest_idle()

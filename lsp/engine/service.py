@@ -119,7 +119,7 @@ class Service:
             log=_log_llama,
         )
         self._scheduler = Scheduler(self._llama, SEQUENCES, self._on_busy, self._on_idle)
-        if self._llama.cuttable:  # a recurrent state is of use only at its very end: it is not worth its bytes
+        if self._llama.saves_all:  # what can't be cut afterwards is of use only at its very end: not worth its bytes
             self._snapshots = Snapshots(self._llama, self._scheduler.ledger, self._identity(path))
             self._snapshots.restore()
         self._update(
