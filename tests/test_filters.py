@@ -186,7 +186,7 @@ def test_what_is_suggested(language: str, document: str, model: str, suggestion:
         ("x = ¦", "1", ()),
         ("x = ¦", "1\ny = 2\n", ("unit",)),
         ("print(¦)", "x)", ("rest-of-line",)),
-        ("def f():\n    ¦", "\n    x = 1\r\n\r\n", ("line-breaks", "leading-blank", "unit")),
+        ("def f():\n    ¦", "\n    x = 1\r\n\r\ny\r\n", ("line-breaks", "leading-blank", "unit")),
         ("¦\nx = 1", "x = 1", ("suffix",)),
         ("f(\n    ¦\n)", "1)", ("closed-below",)),
         ("return ¦", "return x```", ("chat", "typed-again")),

@@ -31,6 +31,8 @@ def case(name: str, language: str, document: str, model: str) -> object:
     return pytest.param(language, document, model, id=f"{language}: {name}")
 
 
+TEXT_BELOW = 'def f():\n    """Do x.\n\n    ¦\n    """\n    a()\n'
+
 PYTHON = [
     case("a statement ends with its line", "python", "x = ¦", "compute(1)■\ny = 2\n"),
     case("nothing to add", "python", "x = 1¦\ny = 2", "■\nz = 3\n"),
@@ -57,14 +59,37 @@ PYTHON = [
         "a docstring over several lines",
         "python",
         "def f():\n    ¦",
-        '"""Do (x.\n\n    More\n    """\n    a()■\n\n    b()\n',
+        '"""Do (x.\n\n    More\n    """\n    a()\n\n    b()■\nc()\n',
     ),
+    case("the end of a docstring", "python", 'def f():\n    """Do x.\n\n    ¦', 'More.\n    """■\n    a()\n'),
+    case("the end of a docstring closed below", "python", TEXT_BELOW, 'More.\n    This■\n    """\n    a()\n'),
+    case("a paragraph of a docstring", "python", TEXT_BELOW, "More.\n    This (too■\n\n    And that\n"),
     case(
-        "the end of a docstring", "python", 'def f():\n    """Do x.\n\n    ¦', 'More.\n    """\n    a()■\n\n    b()\n'
+        "a docstring's lines that are below",
+        "python",
+        TEXT_BELOW.replace("¦", "¦\n    Last."),
+        "More.■\n    Last.\n    x\n",
     ),
     case("a line of a docstring", "python", 'def f():\n    """Do x.\n\n    Mo¦', 're (text■\n    """\n    a()\n'),
-    case("an empty line: a paragraph", "python", "def f():\n    ¦", "a = 1\n    b = 2■\n\n    c = 3\n"),
-    case("an empty line: up to the block's end", "python", "def f():\n    ¦", "a = 1\n    b = 2■\ng()\n"),
+    case("an empty line: a paragraph", "python", "¦", "a = 1\nb = 2■\n\nc = 3\n"),
+    case("an empty line: a body", "python", "def f():\n    ¦", "for x in y:\n        a()\n\n    return b■\ng()\n"),
+    case("an empty line: the rest of a body", "python", "def f():\n    a()\n    ¦\n\ng()", "b()\n\n    c()■\n\nh()\n"),
+    case("an empty line: the middle of a body", "python", "def f():\n    ¦\n    b()", "a()\n    c()■\n\n    d()\n"),
+    case(
+        "an empty line: the middle of a body, a block",
+        "python",
+        "def f():\n    ¦\n    b()",
+        "if x:\n        a()■\n    c()",
+    ),
+    case("an empty line: the body of a loop", "python", "for x in y:\n    ¦\nf()", "a()\n\n    b()■\nc()\n"),
+    case("an empty line: a member", "python", "class A:\n    ¦", "def f(self):\n        a()■\n\n    def g(self):\n"),
+    case("an empty line: members", "python", "class A:\n    ¦", "x: int\n    y: int■\n\n    def g(self):\n"),
+    case(
+        "an empty line: a nested function",
+        "python",
+        "def f():\n    ¦",
+        "def g():\n        a()\n\n    return g■\n\n\nf()",
+    ),
     case("an empty line: one block", "python", "¦", "x = 1\nfor y in z:\n    f(y)■\ng()\n"),
     case("an empty line: brackets are no block", "python", "¦", "f(\n    1,\n)\ng(\n    2,\n)■\n\nh()\n"),
     case(
@@ -73,11 +98,12 @@ PYTHON = [
         "class A:\n    ¦",
         "@property\n    def x(self):\n        return 1■\n\n    @p\n",
     ),
-    case("blank lines first", "python", "def f():\n    ¦", "\n    a = 1■\n\n    b = 2\n"),
+    case("blank lines first", "python", "¦", "\na = 1■\n\nb = 2\n"),
     case("meeting the suffix", "python", "def f():\n    ¦\n    return x\n", "x = 1■\n    return x\n"),
     case(
         "meeting the suffix behind blank lines", "python", "def f():\n    ¦\n\n    return x\n", "x = 1■\n    return x\n"
     ),
+    case("meeting the suffix in a block", "python", "def f(¦\n    a = 1\n", "x):■\n    a = 1\n    b = 2\n"),
     case("what is below, in a bracket", "python", "f(\n    ¦\n    b,\n)", "g(\n        a,\n    ),■\n    b,\n"),
     case("the beginning of a line below", "python", "¦\nx = 1\n", "x = 12\ny = 2■\n\n"),
     case("a comment ends with its line", "python", "# the bi¦", "ggest (of all■\nx = 1\n"),
@@ -88,7 +114,10 @@ PYTHON = [
     case("a fence", "python", "¦", "x = 1■\n```\n\nThis code …\n"),
     case("a fence in an open bracket", "python", "x = [¦", "1,■\n```\n"),
     case(
-        "a fence in a docstring", "python", "def f():\n    ¦", '"""Do:\n    ```\n    x\n    ```\n    """■\n\n    a()\n'
+        "a fence in a docstring",
+        "python",
+        "def f():\n    ¦",
+        '"""Do:\n    ```\n    x\n    ```\n    """\n\n    a()■\nb()\n',
     ),
     case("windows line breaks", "python", "x = ¦\r\n", "1■\r\ny = 2\r\n"),
     case("windows line breaks in a block", "python", "if x¦\r\n", ":\r\n    a()\r\nelse:\r\n    b()■\r\nc()\r\n"),
@@ -128,7 +157,39 @@ CURLY = [
     case("a closing brace first", "javascript", "if (x) {\n  a();\n}¦", " else {\n  b();\n}■\nc();\n"),
     case("one item of a list", "javascript", "xs = [\n  'a',\n  '¦\n];", "b',■\n  'c',\n];\n"),
     case("an empty line in braces", "javascript", "function f() {\n  ¦\n}", "a();\n  b();■\n}\n\nfunction"),
+    case(
+        "an empty line: a body with blocks",
+        "javascript",
+        "f(() => {\n  ¦\n});",
+        "if (x) {\n    a();\n  }\n\n  b();■\n});\n",
+    ),
+    case(
+        "an empty line: a body, its brace below",
+        "csharp",
+        "void F()\n{\n  ¦\n}",
+        "if (x)\n  {\n    A();\n  }\n  B();■\n}\n",
+    ),
+    case(
+        "an empty line: a body",
+        "rust",
+        "fn f() -> Result<(), E> {\n    ¦\n}",
+        "for x in y {\n        a();\n    }\n    Ok(())■\n}\n",
+    ),
+    case(
+        "an empty line: a body",
+        "go",
+        "func f() (int, error) {\n\t¦\n}",
+        "if x {\n\t\ta()\n\t}\n\n\treturn 1, nil■\n}\n",
+    ),
+    case(
+        "an empty line: a member",
+        "typescript",
+        "export class A {\n  ¦\n}",
+        "f(): void {\n    a();\n  }■\n\n  g(): void {\n",
+    ),
+    case("an empty line: a member's value", "typescript", "const a = {\n  ¦\n};", "b: {\n    c: 1,\n  },■\n  d: 2,\n"),
     case("an empty line: one block in braces", "javascript", "¦", "let x = 1;\nif (x) {\n  f();\n}■\ng();\n"),
+    case("meeting the suffix in braces", "typescript", "  f¦\n    a();\n  }\n", "(): void {■\n    a();\n  }\n"),
     case("badly indented", "javascript", "function f() ¦", "{\nif (x) {\na();\n}\nb();\n}■\ng();\n"),
 ]
 
@@ -150,6 +211,14 @@ WORDS = [
     case("if", "shellscript", "if [ -f x ]¦", "; then\n  a\nelse\n  b\nfi■\nc\n"),
     case("for", "shellscript", "for x in *.c; ¦", 'do\n  echo "$x"\ndone■\nc\n'),
     case("case", "shellscript", 'case "$1" ¦', "in\n  a)\n    b\n    ;;\n  *) c ;;\nesac■\nd\n"),
+    case("an empty line: a body", "ruby", "xs.each do |x|\n  ¦\nend", "if x\n    a\n  end\n  b■\nend\n"),
+    case("an empty line: a member", "ruby", "class A\n  ¦\nend", "def f\n    a\n  end■\n\n  def g\n"),
+    case(
+        "an empty line: a body",
+        "lua",
+        "local function f()\n  ¦\nend",
+        "for x in y do\n    a()\n  end\n  return b■\nend\n",
+    ),
     case("a pipe", "shellscript", "cat x ¦", "|\n  sort■\nd\n"),
     case("the number of arguments is no comment", "shellscript", "if (( ¦", "$# )); then\n  a\nfi■\nb\n"),
     case("a function", "shellscript", "f() ¦", "{\n  a\n}■\nb\n"),
@@ -229,6 +298,7 @@ def test_a_place_knows_what_its_line_begins_in() -> None:
 def test_a_place_knows_the_first_line_below() -> None:
     assert place_of("python", "x¦\n\n  \t\n    y = 1\nz\n").below == "    y = 1\nz\n"
     assert place_of("python", "x¦\r\n\r\n    y = 1\r\n").below == "    y = 1\r\n"
+    assert place_of("python", "x¦\r\n\r\n    y = 1\r\n").line_below == "    y = 1"
     assert place_of("python", "x¦\n\n").below == ""
     assert place_of("python", "x¦").below == ""
 

@@ -125,7 +125,7 @@ def fit_rest(text: str, place: Place) -> str:
 
 def cut_closed_below(text: str, place: Place) -> str:
     """What the suggestion's end closes although the line below does."""
-    below = place.below.split("\n", 1)[0].lstrip()
+    below = place.line_below.lstrip()
     if place.rest.strip() or not below.startswith((")", "]", "}", place.string or ")")):
         return text
     around = Open(needed_before(below[0], place.language, "").brackets, place.string)

@@ -1,8 +1,9 @@
 """Where a suggestion is complete: instruction-tuned models don't stop by themselves, so midline does.
 
 A suggestion is one unit: the rest of the line when something stands right of the cursor; else the statement the cursor
-is in, with the block it opens; on an empty line, the statements up to a block's end or a blank line. Judged by
-indentation, brackets and a few keywords, in any language, on text that is still growing.
+is in, with the block it opens; on an empty line, the rest of the function's body when nothing of it follows, or else
+the statements up to a block's end or a blank line. Judged by indentation, brackets and a few keywords, in any language,
+on text that is still growing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from indexer.languages import LINE_COMMENT
 from lsp.completion.nesting import Open, changes, next_line
 from lsp.documents import Cursor
 
+_HEADER_CHARS = 10_000
 _LONG_QUOTES = ('"""', "'''")
+_WORD = re.compile(r"\w")
 _FIRST_LINE = re.compile(r"^[ \t]*[^\s][^\r\n]*", re.MULTILINE)
 
 # A line that begins so belongs to the block above it, at the same indentation; so does one with a closing bracket.
@@ -29,12 +32,16 @@ _CLOSES = {"end", "endif", "fi", "done", "esac", "until"}
 _OPENS = re.compile(r"^(?!\s*\|).*(?:(?<!:):|[=\\|({\[]|&&|[-=]>|(?:^|\s)(?:do|else|in|of|then|try|where))$")
 # Code that may go on in the next line, which the next line's indentation tells: the beginning of a block without a
 # mark at its end, an element with others in it, a statement whose language would end it with a semicolon.
+_MODIFIERS = r"(?:(?:async|export|final|inline|internal|local|private|protected|pub|public|static)\s+)*"
 _BLOCK = re.compile(
-    r"(?:(?:async|export|final|inline|internal|local|private|protected|pub|public|static)\s+)*"
-    r"(?:begin|case|catch|class|def|elif|else|elsif|elseif|ensure|enum|except|for|foreach|fun|func|function|if|impl"
-    r"|interface|module|repeat|rescue|struct|switch|try|unless|until|when|while)\b(?!.*(?:[;}]|\bend)$)"
+    _MODIFIERS + r"(?:begin|case|catch|class|def|elif|else|elsif|elseif|ensure|enum|except|for|foreach|fn|fun|func"
+    r"|function|if|impl|interface|loop|match|module|repeat|rescue|struct|switch|trait|try|unless|unsafe|until|when|while"
+    r"|with)\b(?!.*(?:[;}]|\bend)$)"
     r"|.*\bfunction\b[^()]*\([^()]*\)$"
 )
+# Lines above blocks of statements: those, and others that end so; but not those above members.
+_ABOVE_STATEMENTS = re.compile(r".*(?:\)[^=;]*\{|=>\s*\{|\bdo(?:\s*\|.*\|)?|\bthen)$")
+_ABOVE_MEMBERS = re.compile(_MODIFIERS + r"(?:abstract\s+)?(?:class|enum|impl|interface|module|struct|trait)\b")
 _ELEMENT = re.compile(r"<(?!area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)[A-Za-z](?!.*(?:</|/>)).*>$")
 _SEMICOLONS = {
     *("c", "cpp", "csharp", "dart", "java", "objective-c", "objective-cpp", "php", "rust"),
@@ -53,6 +60,7 @@ class Place:
         after: the text after the cursor's line.
         language: LSP's identifier.
         string: the quotes of the string over several lines in which the cursor's line begins; empty outside of any.
+        header: the line above that the cursor's block is indented under; empty at the left margin.
     """
 
     before: str
@@ -60,6 +68,7 @@ class Place:
     after: str
     language: str = ""
     string: str = ""
+    header: str = ""
 
     @classmethod
     def of(cls, cursor: Cursor) -> Place:
@@ -67,13 +76,30 @@ class Place:
         above = cursor.text[: cursor.line_start]
         string = next((quotes for quotes in _LONG_QUOTES if above.count(quotes) % 2), "")
         before = cursor.text[cursor.line_start : cursor.offset]
-        return cls(before, cursor.rest_of_line, cursor.suffix, cursor.language, string)
+        header = _header(above, _indent(before), LINE_COMMENT.get(cursor.language, "#"))
+        return cls(before, cursor.rest_of_line, cursor.suffix, cursor.language, string, header)
 
     @cached_property
     def below(self) -> str:
         """The text from the first line below the cursor's that isn't blank."""
         found = _FIRST_LINE.search(self.after)
         return self.after[found.start() :] if found else ""
+
+    @cached_property
+    def line_below(self) -> str:
+        """The first of those lines, without spaces at its end."""
+        return self.below.split("\n", 1)[0].rstrip()
+
+    @property
+    def body(self) -> bool:
+        """Whether the cursor's block is one of statements, as that of a function or a loop."""
+        statements = _BLOCK.match(self.header) or _ABOVE_STATEMENTS.match(self.header)
+        return bool(statements) and not _ABOVE_MEMBERS.match(self.header)
+
+    @property
+    def closed_below(self) -> bool:
+        """Whether the string that the cursor's line begins in is closed below."""
+        return self.string != "" and self.after.count(self.string) % 2 == 1
 
     @property
     def comment(self) -> bool:
@@ -111,10 +137,12 @@ class _Unit:
 
     def __init__(self, place: Place, goes_below: bool) -> None:
         self._language = place.language
-        self._below = place.below.split("\n", 1)[0].rstrip()
+        self._below = place.line_below
         # A comment that the model takes for finished is answered by the code that it announces.
         self._statement = bool(place.before.strip()) and not (place.comment and goes_below)
+        self._body = place.body and not self._statement and not place.string
         self._open = self._around = Open(quote=place.string)
+        self._closed_below = place.closed_below
         self._base: int | None = None  # the first line's indentation, once that is known
         self._item = False  # the first line is an item of a YAML list
         self._deeper = False  # inside, or behind, a block that the suggestion opened
@@ -123,18 +151,21 @@ class _Unit:
 
     def ends_before(self, line: str, complete: bool) -> bool:
         stripped = line.strip()
-        if self._base is None or self._open.quote:
+        if self._base is None or (self._open.quote and self._open != self._around):
             return False
         if not stripped:
-            return complete and not (self._open or self._deeper or self._opened)
-        if stripped.startswith("```") and self._language != "markdown":
+            return complete and not (self._open.brackets or self._deeper or self._opened or self._body)
+        if self._open.quote:
+            if self._closed_below and stripped.startswith(self._open.quote):
+                return True
+        elif stripped.startswith("```") and self._language != "markdown":
             return True
         indent = _indent(line)
+        if complete and self._meets_suffix(line, indent):
+            return True
         if indent != self._base or self._open:
             return indent < self._base
-        if complete and line.rstrip() == self._below:
-            return True
-        if self._deeper:
+        if self._deeper and not self._body:
             closes = stripped.startswith((")", "]", "}", "</")) or stripped == "<"  # of which more may come
             return not (closes or _continues(stripped, complete))
         return self._statement and not self._belongs(stripped, complete)
@@ -148,16 +179,21 @@ class _Unit:
         if self._base is None:
             self._base = indent
             self._item = code.lstrip().startswith("-")
+            self._body = self._body and _indent(self._below) < indent  # nothing of it follows
+        if self._around.quote:
+            return self._statement or self._open != self._around  # a line of a text, or its last one
         self._deeper = self._deeper or (indent > self._base and not was_open)
         self._opened = bool(_OPENS.search(code))
         self._may_go_on = self._opened or self._looks_unended(code.lstrip())
-        if self._statement and self._open.quote and self._open == self._around:
-            return True  # a line of the text that the cursor is in
         if self._open or self._opened:
             return False
         if (self._deeper or was_open) and indent == self._base and _closes(code.lstrip()):
-            return True
+            return not self._body
         return self._statement and not self._deeper and not self._may_go_on
+
+    def _meets_suffix(self, line: str, indent: int) -> bool:
+        """Whether ``line`` is the one below; a closing bracket alone must not be that of something opened here."""
+        return line.rstrip() == self._below and (bool(_WORD.search(line)) or (indent == self._base and not self._open))
 
     def _read(self, line: str) -> str:
         """Follow what ``line`` opens and closes; returns its code, without a comment at its end."""
@@ -195,6 +231,19 @@ def _closes(stripped: str) -> bool:
 
 def _first_word(text: str) -> str:
     return re.split(r"\W", text, maxsplit=1)[0]
+
+
+def _header(above: str, indent: int, comment: str) -> str:
+    """The last line of ``above`` that is indented less and no comment, with a brace that stands below it alone."""
+    brace = ""
+    for line in reversed(above[-_HEADER_CHARS:].splitlines()) if indent else ():
+        code = line.strip()
+        if not code or _indent(line) >= indent or code.startswith(comment):
+            continue
+        if code != "{":
+            return code + brace
+        brace = " {"
+    return ""
 
 
 def _indent(line: str) -> int:
