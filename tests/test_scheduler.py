@@ -410,6 +410,22 @@ def test_a_completion_takes_over_what_a_warm_up_has_computed() -> None:
     assert usage.tokens_reused == 2 * BACKGROUND_BATCH
 
 
+def test_a_base_gets_its_turn_while_somebody_types_on_and_on() -> None:
+    rig = Rig(n_ctx=1000)
+    anchor = rig.submit(LONG, "next", max_tokens=0, priority="anchor")
+    first_steps = []
+    for number in range(400):
+        if anchor not in rig.open:
+            break
+        if rig.open == [anchor]:
+            typed, since = rig.submit("ab" * (number % 3 + 1), "typed", max_tokens=8), number
+        rig.step()
+        if rig.told[typed] and len(first_steps) <= typed:
+            first_steps += [number - since] * (typed + 1 - len(first_steps))
+    assert rig.done(anchor).reason == "length"
+    assert max(first_steps) <= 1, "the base never comes before a first token"
+
+
 def test_after_a_warm_up_the_answer_begins_at_once() -> None:
     rig = Rig()
     rig.complete("", base=LONG, max_tokens=0, priority="warm")

@@ -20,11 +20,11 @@ from lsp.errors import MidlineError
 
 # A completion that finds no base waits so long for a small one; a large one may take its time.
 SMALL_SECONDS = 1.5
-LARGE_SECONDS = 12.0
+LARGE_SECONDS = 8.0
 # What to assume of the machine before anything was measured: one core of a small laptop.
 DEFAULT_PREFILL_PER_SECOND = 100.0
-# More context than this does not make completions better by what it costs.
-MIN_TOKENS, MAX_TOKENS = 64, 3000
+# With less context than this completions are of no use; with more they don't get better by what it costs.
+MIN_TOKENS, MAX_TOKENS = 128, 3000
 # A file's places that one goes back and forth between.
 MAX_PLACES = 3
 

@@ -35,6 +35,8 @@ BACKGROUND_BATCH = 16
 SHORT_BATCH = 4
 # After so many batches failed in a row the context is beyond repair, and a new process is the cure.
 MAX_FAILURES = 3
+# While somebody types on and on, the engine is never idle; the next base gets one batch in so many all the same.
+ANCHOR_TURN = 6
 # With nothing to do for so long, the engine is idle.
 IDLE_SECONDS = 1.0
 
@@ -74,6 +76,7 @@ class Scheduler:
         self._busy = False
         self._idle_work = False
         self._failures = 0
+        self._steps_without_anchor = 0
         self.drafter = Drafter()
         self._eog = np.array(sorted(llama.vocabulary.eog), dtype=np.int64)
         # A base's text comes with each keystroke: tokenising it once is enough.
@@ -243,6 +246,9 @@ class Scheduler:
         jobs = in_turn(self._active)
         if not jobs:
             return []
+        if self._anchor_is_due(jobs):
+            jobs = [job for job in jobs if job.request.priority == "anchor"]
+        self._steps_without_anchor = 0 if jobs[0].background else self._steps_without_anchor + 1
         rank = jobs[0].rank
         runs = [(job, run) for job in jobs if job.rank == rank for run in job.open_runs]
         if all(len(run.pending) == 1 for _, run in runs):
@@ -268,6 +274,12 @@ class Scheduler:
         if len(batch) == 1:
             self._draft(*batch[0])
         return batch
+
+    def _anchor_is_due(self, jobs: list[Job]) -> bool:
+        """Whether a waiting base has its turn: never before somebody's first token."""
+        first_tokens = all(job.first_token for job in jobs if not job.background)
+        waits = any(job.request.priority == "anchor" for job in jobs)
+        return waits and first_tokens and self._steps_without_anchor >= ANCHOR_TURN
 
     def _draft(self, job: Job, run: Run, count: int) -> None:
         """Add guesses to a step that decodes one sequence; several at once fill the batch with better things."""
