@@ -12,7 +12,7 @@ SETUP := $(PYTHON) .ci/bootstrap.py
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format debug clean
+.PHONY: help setup demo test lint types format bench debug clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,14 @@ format: ## let ruff mend what it can
 	@$(SETUP) --dev
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+bench: ## measure tokens and times beside llama-server and llama-cpp-python, in small (20 minutes)
+	@$(SETUP) --dev
+	@$(BIN)/pip install --quiet --editable '.[bench]'
+	@$(BIN)/midline model pull
+	@for bench in 'replay --keys 300' latency 'side_by_side --keys 16 --llama-keys 6' 'anchoring --places 20'; do \
+	    printf '\n==> python -m bench.%s\n' "$$bench"; $(BIN)/python -m bench.$$bench || exit 1; \
+	done
 
 debug: ## try it in Neovim, with every LSP message in midline-lsp.log
 	@$(SETUP) --dev

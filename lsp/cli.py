@@ -63,6 +63,17 @@ def _parser() -> argparse.ArgumentParser:
 
     model_commands.add_parser(commands)
 
+    replay = commands.add_parser("replay", help="type real code as a person does, and say what completing it costs")
+    replay.add_argument("files", metavar="FILE", nargs="*", type=Path, help="typed into, in turn")
+    replay.add_argument("--git", metavar="DIR", type=Path, help="type the latest changes of this repository instead")
+    replay.add_argument("--keys", type=_whole, default=600, help="most keystrokes (default 600)")
+    replay.add_argument("--seed", type=_whole, default=1, help="chooses what is typed, and how (default 1)")
+    replay.add_argument(
+        "--speed", type=_speed, default=1.0, help="times faster than a person (default 1); 0: no pauses at all"
+    )
+    replay.add_argument("--json", action="store_true", help="print one JSON document")
+    replay.set_defaults(handler=_replay)
+
     doctor = commands.add_parser("doctor", help="check that everything works, and say how to cure what doesn't")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
     doctor.set_defaults(handler=_doctor)
@@ -88,6 +99,19 @@ def _complete(arguments: argparse.Namespace) -> int:
 
     path, line, column = arguments.place
     return complete_command(path, line, column, arguments.workspace or Path.cwd(), arguments.n, arguments.json)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from lsp.replay.command import replay_command
+
+    return replay_command(
+        arguments.files,
+        arguments.git,
+        keys=arguments.keys,
+        seed=arguments.seed,
+        speed=arguments.speed,
+        as_json=arguments.json,
+    )
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -128,6 +152,22 @@ def _count(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 8:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 8")
     return int(text)
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1,000,000")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = -1.0
+    if not 0 <= speed <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1000")
+    return speed
 
 
 def run() -> NoReturn:
