@@ -7,6 +7,7 @@ text. What the KV cache holds is kept per sequence, in cells that sequences shar
 from __future__ import annotations
 
 import codecs
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,8 +37,16 @@ _ROWS[:, list(_NAMES.values())] -= 8
 
 
 def next_logits(tokens: Sequence[int]) -> Logits:
-    """What the model makes of ``tokens``: depends on each of them and on their order."""
-    return _ROWS[hash(tuple(tokens)) % len(_ROWS)].copy()
+    """What the model makes of ``tokens``: depends on each of them and on their order.
+
+    Like real ones it likes to repeat what followed the last three before, so that it is worth guessing.
+    """
+    row: Logits = _ROWS[hash(tuple(tokens)) % len(_ROWS)].copy()
+    last = list(tokens[-3:])
+    followed = (tokens[i + 3] for i in range(len(tokens) - 4, -1, -1) if list(tokens[i : i + 3]) == last)
+    if (again := next(followed, None)) is not None and again not in VOCABULARY.eog:
+        row[again] += 5
+    return row
 
 
 def tokenize(text: str) -> list[int]:
@@ -61,20 +70,22 @@ class FakeLlama:
 
     ``on_decode`` is called while a batch is being computed, as another thread would come in between; ``applied`` says
     how many entries of an interrupted batch of the given size are in the cache nevertheless; ``capacity`` is how many
-    cells there really are.
+    cells there really are. Where it isn't ``cuttable``, a sequence can only be extended, cleared, copied as a whole, or
+    brought back to what was saved of it, and sequences are computed together only by the same number of tokens.
     """
 
-    def __init__(self, n_ctx: int, n_seq: int) -> None:
+    def __init__(self, n_ctx: int, n_seq: int, cuttable: bool = True) -> None:
         self.n_ctx = self.capacity = n_ctx
         self.vocabulary = VOCABULARY
         self.tokenize = tokenize
         self.abort = False
-        self.cuttable = True
+        self.cuttable = cuttable
         self.sequences: dict[int, list[Cell]] = {seq: [] for seq in range(n_seq)}
         self.batches: list[list[Entry]] = []
         self.on_decode: Callable[[], None] = lambda: None
         self.applied: Callable[[int], int] = lambda size: size // 2
         self._logits: dict[int, Logits] = {}
+        self._saved: list[list[Cell]] = []
 
     @property
     def cells_used(self) -> int:
@@ -87,6 +98,8 @@ class FakeLlama:
         assert 0 < len(entries) <= PREFILL_BATCH
         self.batches.append(list(entries))
         self._logits = {}
+        counts = Counter(entry.seq for entry in entries)
+        assert self.cuttable or len(set(counts.values())) == 1
         if self.cells_used + len(entries) > self.capacity:
             raise NoCellsError
         try:
@@ -94,7 +107,7 @@ class FakeLlama:
         except RuntimeError:
             self._compute(entries[: self.applied(len(entries))])
             raise
-        if self.abort:
+        if self.abort and (self.cuttable or len(counts) == 1):
             self._compute(entries[: self.applied(len(entries))])
             self._logits = {}
             raise AbortedError
@@ -112,6 +125,8 @@ class FakeLlama:
         return self._logits[index]
 
     def cut(self, seq: int, length: int) -> bool:
+        if not self.cuttable and 0 < length < len(self.sequences[seq]):
+            return False
         del self.sequences[seq][length:]
         return True
 
@@ -121,7 +136,19 @@ class FakeLlama:
         cells = self.sequences[source]
         end = len(cells) if end < 0 else end
         assert start <= end <= len(cells)
+        assert self.cuttable or (start, end) == (0, len(cells))
         self.sequences[target] += cells[start:end]
+
+    def save(self, seq: int) -> bytes:
+        assert not self.cuttable
+        self._saved.append(list(self.sequences[seq]))
+        return str(len(self._saved) - 1).encode()
+
+    def restore(self, seq: int, length: int, state: bytes) -> None:
+        saved = self._saved[int(state)]
+        assert len(saved) == length
+        assert self.sequences[seq][:length] == saved, "the sequence has been through something else since"
+        self.sequences[seq] = list(saved)
 
 
 def expected_texts(request: Generate) -> list[str]:

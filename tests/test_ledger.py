@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lsp.engine.ledger import Ledger, OutOfCellsError, common_prefix
+from lsp.engine.ledger import RECENT_CHECKPOINTS, Ledger, OutOfCellsError, common_prefix
 
 TOKENS = st.integers(0, 2)
 PROMPTS = st.lists(TOKENS, min_size=1, max_size=10)
@@ -167,6 +167,26 @@ class LedgerMachine(RuleBasedStateMachine):
         self.wanted.pop(seq, None)
         self.ledger.drop(seq)
 
+    @rule(data=st.data())
+    @precondition(lambda self: self.idle())
+    def evict(self, data: st.DataObject) -> None:
+        seq = data.draw(st.sampled_from(self.idle()))
+        key = self.held.pop(seq).key
+        self.wanted.pop(seq, None)
+        self.ledger.evict(seq)
+        assert self.ledger.was_evicted(key)
+        assert not self.ledger.holds(key)
+
+    @rule(key=KEYS)
+    @precondition(lambda self: len(self.held) < self.n_seq)
+    def reserve(self, key: str) -> None:
+        assert self.ledger.has_free_sequence
+        if not self.find(key):
+            seq = self.ledger.reserve(key)
+            assert seq not in self.held
+            self.held[seq] = Sequence(key)
+            self.touch(seq)
+
     @rule(prefix=st.sampled_from(["", "a", "b", "a#", "c"]))
     def forget(self, prefix: str) -> None:
         found = [held.seq for held in self.ledger.with_prefix(prefix) if not held.active]
@@ -184,6 +204,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert self.ledger.tokens(seq) == sequence.tokens
         assert self.ledger.cells_used == self.distinct(list(self.held.values())) <= self.n_cells
         idle = self.idle()
+        assert [held.seq for held in self.ledger.idle()] == idle[::-1]
         assert self.ledger.oldest_idle() == (idle[0] if idle else None)
 
     def teardown(self) -> None:
@@ -294,3 +315,61 @@ def test_a_prompt_and_its_answer_must_fit(length: int, reserve: int, fits: bool)
     else:
         with pytest.raises(OutOfCellsError):
             ledger.plan("new", list(range(length)), reserve)
+
+
+# -- memory that can't be cut ---------------------------------------------------------------------------------------
+
+
+def checkpointed(ledger: Ledger, key: str, tokens: list[int], points: list[int]) -> int:
+    """As ``computed``, with a checkpoint at each of ``points``."""
+    plan = ledger.plan(key, tokens, 0)
+    ledger.apply(plan, key)
+    for token in tokens[plan.reused :]:
+        ledger.extend(plan.seq, [token])
+        if (length := len(ledger.tokens(plan.seq))) in points:
+            ledger.checkpoint(plan.seq, f"state at {length}".encode(), base=points[0])
+    ledger.release(plan.seq)
+    return plan.seq
+
+
+def test_memory_that_cannot_be_cut_goes_back_to_a_checkpoint() -> None:
+    ledger = Ledger(n_seq=2, n_cells=100, cuttable=False)
+    seq = checkpointed(ledger, "file", [1, 2, 3, 4, 5, 6], [2, 4])
+    assert ledger.plan("file", [1, 2, 3, 4, 5, 6, 7], 0).keep == 6  # only extended
+    assert ledger.plan("file", [1, 2, 3, 4, 5, 9], 0).keep == 4
+    assert ledger.plan("file", [1, 2, 3, 9], 0).keep == 2
+    assert ledger.plan("file", [1, 9], 0).keep == 0
+    assert ledger.state(seq, 4) == b"state at 4"
+    assert ledger.last_checkpoint(seq) == 4
+
+
+def test_memory_that_cannot_be_cut_is_not_copied_in_parts() -> None:
+    ledger = Ledger(n_seq=3, n_cells=100, cuttable=False)
+    checkpointed(ledger, "one", [1, 2, 3, 4], [2])
+    plan = ledger.plan("two", [1, 2, 3, 9], 0)
+    assert (plan.copy_from, plan.reused) == (None, 0)
+
+
+def test_checkpoints_behind_a_cut_are_gone() -> None:
+    ledger = Ledger(n_seq=2, n_cells=100, cuttable=False)
+    seq = checkpointed(ledger, "file", [1, 2, 3, 4, 5, 6], [2, 4])
+    ledger.apply(ledger.plan("file", [1, 2, 3, 9], 0), "file")
+    assert ledger.tokens(seq) == [1, 2]
+    assert ledger.last_checkpoint(seq) == 2
+
+
+def test_of_many_checkpoints_the_base_s_and_the_latest_stay() -> None:
+    ledger = Ledger(n_seq=2, n_cells=100, cuttable=False)
+    tokens = list(range(20))
+    checkpointed(ledger, "file", tokens, [3, *range(5, 20)])
+    kept = {ledger.plan("file", [*tokens[:length], 99], 0).keep for length in range(1, 20)}
+    assert kept == {0, 3, *range(20 - RECENT_CHECKPOINTS, 20)}
+
+
+def test_a_fork_has_the_checkpoints_too() -> None:
+    ledger = Ledger(n_seq=3, n_cells=100, cuttable=False)
+    seq = checkpointed(ledger, "file", [1, 2, 3, 4], [2])
+    ledger.apply(ledger.plan("file", [1, 2, 3, 4, 5], 0), "file")
+    fork = ledger.fork(seq, "file#1")
+    assert fork is not None
+    assert ledger.state(fork, 2) == b"state at 2"
