@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsp.completion.prompt import HOLD_LINES, MAX_LINE_CHARS, Base, bounded, make_base, match
+from lsp.completion.prompt import HOLD_CHARS, HOLD_LINES, MAX_LINE_CHARS, Base, bounded, make_base, match
 from lsp.documents import Cursor
 from lsp.engine.protocol import Special, Text
 
@@ -120,6 +120,80 @@ def test_a_nearby_base_is_extended_so_that_its_beginning_is_shared() -> None:
     second = make_base(at(text[:later], text[later:]), 2000, first)
     assert second.prefix.startswith(first.prefix)
     assert len(second.prefix) > len(first.prefix)
+
+
+@pytest.mark.parametrize("typed", [0, 5, 15, 25, 35])
+def test_a_small_base_nearby_does_not_make_a_large_one_small(typed: int) -> None:
+    after = "\n" + lines(50, "after")
+    small = make_base(at(lines(200), after), 500)
+    cursor = at(lines(200) + lines(typed, "typed"), after)
+    assert make_base(cursor, 2600, small).chars > 0.66 * make_base(cursor, 2600).chars
+
+
+# Texts of long and short lines, with any line breaks.
+long_lines = st.lists(
+    st.sampled_from(["", "    x = 1", "}", "漢😀" * 20, "a" * 300, "=" * 3000, "\tif (x) {"]), max_size=80
+).flatmap(lambda lines: st.sampled_from(["\n", "\r\n", "\r"]).map(lambda end: end.join(lines)))
+
+
+@settings(deadline=None)
+@given(long_lines, long_lines, long_lines, st.integers(400, 10_000), st.booleans())
+def test_every_prompt_is_true_and_bounded(before: str, after: str, more: str, size: int, below: bool) -> None:
+    """A new base fits its cursor; it may fit another place too, but never untruly, and never with too much between."""
+    cursor = bounded(at(before, after))
+    base = make_base(cursor, size)
+    assert base.chars <= size
+    found = match(cursor, base)
+    assert found is not None
+    other = bounded(at(before + more, after) if below else at(before[: len(before) // 2], more))
+    for place, there in ((cursor, found), (other, match(other, base))):
+        if there is not None:
+            assert place.prefix.endswith(base.prefix + there.middle)
+            assert len(there.middle) <= HOLD_CHARS
+            assert there.lines <= HOLD_LINES
+            assert there.exact == place.suffix.startswith(base.suffix) or not base.suffix
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_any_line_breaks(newline: str) -> None:
+    before, after = lines(100).replace("\n", newline), newline + lines(20, "after").replace("\n", newline)
+    base = make_base(at(before, after), SIZE)
+    assert len(base.prefix) > SIZE // 4
+    found = match(at(before + "x", after), base)
+    assert found is not None
+    assert found.exact
+
+
+@pytest.mark.parametrize("text", ["", "x", "import os\n"])
+def test_the_beginning_of_a_file(text: str) -> None:
+    base = make_base(at("", text), SIZE)
+    assert base == Base("", "\n" if text.endswith("\n") else "")
+    found = match(at("# typ", text), base)
+    assert found is not None
+    assert found.middle == "# typ"
+
+
+@pytest.mark.parametrize("chars", [400, 1_000, 1_000_000])
+def test_below_a_long_line(chars: int) -> None:
+    """It is part of the prefix as far as there is room; a base from before it was pasted serves no more."""
+    before, after = lines(50), "\nend = 1\n"
+    base = make_base(at(before, after), SIZE)
+    cursor = at(before + "x" * chars + "\n    retur", after)
+    below = make_base(cursor, SIZE)
+    found = match(cursor, below)
+    assert found is not None
+    assert below.chars + len(found.middle) <= SIZE
+    assert len(below.prefix) > 0
+    assert (match(cursor, base) is not None) == (chars < HOLD_CHARS)
+
+
+def test_a_long_line_of_which_little_room_is_left() -> None:
+    cursor = bounded(at(lines(50) + "x" * 10_000, "\nend = 1\n"))
+    base = make_base(cursor, 420)
+    found = match(cursor, base)
+    assert found is not None
+    assert found.middle == "x" * MAX_LINE_CHARS
+    assert base.prefix
 
 
 def test_an_absurdly_long_line_is_cut_left_of_the_cursor() -> None:

@@ -34,6 +34,8 @@ ANCHOR_LINES = 16
 # An anchor is held while the cursor is within so many lines below it: a long middle hides from the model that
 # the suffix follows.
 HOLD_LINES = 40
+# Lines may be long, and the middle is computed whenever what is above the cursor's line changes.
+HOLD_CHARS = 4000
 # From here on the next base is prepared, so that it is there in time.
 RENEW_LINES = 28
 # Of a base's characters, so many go to the prefix; what stands before the cursor tells more than what follows.
@@ -106,9 +108,9 @@ class Match:
 def match(cursor: Cursor, base: Base) -> Match | None:
     """How ``base`` fits; None where it would tell the model something false.
 
-    The base's prefix must end at a line start within ``HOLD_LINES`` above the cursor, wherever in the file that now is.
-    Its suffix may be somewhat off: the model then knows a little less or more of what follows, and post-processing
-    compares with what really does.
+    The base's prefix must end at a line start within ``HOLD_LINES`` and ``HOLD_CHARS`` above the cursor, wherever in
+    the file that now is. Its suffix may be somewhat off: the model then knows a little less or more of what follows,
+    and post-processing compares with what really does.
     """
     exact = cursor.suffix.startswith(base.suffix) and (bool(base.suffix) or not cursor.suffix.strip())
     if not exact and not _near(cursor.suffix, base.suffix):
@@ -117,7 +119,8 @@ def match(cursor: Cursor, base: Base) -> Match | None:
     anchors = _lines_up(cursor.text, cursor.line_start, HOLD_LINES)
     for lines, anchor in reversed(list(enumerate(anchors))):
         # An empty prefix would end anywhere: it is the file's beginning.
-        if cursor.text.endswith(base.prefix, 0, anchor) and (base.prefix or anchor == 0):
+        near = cursor.offset - anchor <= HOLD_CHARS
+        if near and cursor.text.endswith(base.prefix, 0, anchor) and (base.prefix or anchor == 0):
             return Match(cursor.text[anchor : cursor.offset], exact, lines)
     return None
 
@@ -128,18 +131,20 @@ def make_base(cursor: Cursor, chars: int, near: Base | None = None) -> Base:
     Args:
         cursor: the place.
         chars: the size to keep to.
-        near: a base whose prefix may be extended instead of cut anew: what both begin with is computed already.
+        near: a base whose prefix is extended, if that is long enough then, instead of cut anew: what both begin with is
+            computed already.
     """
     text = cursor.text
     room = int(chars * PREFIX_SHARE)
     anchors = _lines_up(text, cursor.line_start, ANCHOR_LINES)
     # With little room, the middle has half of it at the most, and at least the cursor's line.
     anchor = next((a for a in reversed(anchors) if cursor.offset - a <= room // 2), anchors[0])
-    room = max(0, room - (cursor.offset - anchor))
+    room = max(chars // 8, room - (cursor.offset - anchor))
     start = _line_start_after(text, max(0, anchor - room), anchor)
     if near and near.prefix:
         held = text.rfind(near.prefix, max(0, anchor - int(room * 1.5)), anchor)
-        start = held if held >= 0 else start
+        # One that is small even so would leave the model knowing little, and a better base wanted for ever.
+        start = held if held >= 0 and anchor - held >= room * 2 // 3 else start
     return Base(text[start:anchor], _head(cursor.suffix, chars - int(chars * PREFIX_SHARE)))
 
 
@@ -175,8 +180,8 @@ def _lines_up(text: str, line_start: int, count: int) -> list[int]:
 
 
 def _line_start_after(text: str, start: int, end: int) -> int:
-    """The first line start from ``start`` on, if there is one before ``end``; else ``start``."""
-    newline = text.find("\n", start, end)
+    """The first line start from ``start`` on, if there is one before ``end``, itself a line start; else ``start``."""
+    newline = text.find("\n", start, max(start, end - 1))
     return newline + 1 if start > 0 and newline >= 0 else start
 
 
