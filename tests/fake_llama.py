@@ -42,9 +42,9 @@ def next_logits(tokens: Sequence[int]) -> Logits:
     Like real ones it likes to repeat what followed the last three before, so that it is worth guessing.
     """
     row: Logits = _ROWS[hash(tuple(tokens)) % len(_ROWS)].copy()
-    last = list(tokens[-3:])
-    followed = (tokens[i + 3] for i in range(len(tokens) - 4, -1, -1) if list(tokens[i : i + 3]) == last)
-    if (again := next(followed, None)) is not None and again not in VOCABULARY.eog:
+    text = bytes(tokens)  # there are fewer than 256 tokens
+    before = text.rfind(text[-3:], 0, -1)
+    if 0 <= before < len(text) - 3 and (again := text[before + 3]) not in VOCABULARY.eog:
         row[again] += 5
     return row
 

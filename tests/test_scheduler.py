@@ -299,7 +299,7 @@ def check_against_scratch(player: Player) -> None:
         assert last.usage.tokens_generated <= request.max_tokens * request.branches
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(ACTION, min_size=20, max_size=60),
     st.sampled_from([80, 160, 2000]),

@@ -319,7 +319,7 @@ CODE = st.lists(st.tuples(INDENT, SNIPPET, SNIPPET, BREAK), max_size=8).map(
 LANGUAGE = st.sampled_from(["python", "javascript", "rust", "ruby", "yaml", "html", "markdown", "c", "lua", ""])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(CODE, SNIPPET, CODE, CODE, st.sampled_from(["", "", "", ")", "  "]), LANGUAGE, INDENT)
 def test_an_end_once_found_stays(
     above: str, before: str, text: str, below: str, rest: str, language: str, indent: str
