@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _passive_threads() -> Iterator[None]:
+def _as_at_a_users() -> Iterator[None]:
     os.environ["OMP_WAIT_POLICY"] = "passive"
+    # In the background of a script, SIGINT is ignored, and the commands under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
