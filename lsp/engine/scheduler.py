@@ -381,6 +381,10 @@ class Scheduler:
             job.prefilled = time.perf_counter()
 
     def _fork(self, job: Job, run: Run, branch: int, choice: Choice) -> None:
+        idle = self.ledger.oldest_idle()
+        if not self.ledger.has_free_sequence and idle is not None:
+            self._bring_to(idle, 0)
+            self.ledger.evict(idle)
         seq = self.ledger.fork(run.seq, f"{job.request.key}#{branch}")
         if seq is None:
             return  # fewer alternatives rather than none
