@@ -668,9 +668,6 @@ def test_a_warm_up_makes_room_for_a_completion() -> None:
     assert rig.done(warm).reason == "cancelled"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a base's turn takes cells that are promised, and then the completion is refused"
-)
 def test_a_base_prepared_meanwhile_gives_its_cells_back_to_a_completion() -> None:
     rig = Rig(n_ctx=100)
     completion = rig.submit("", "file", base=talkative(LONG[:60], 40), max_tokens=40, heal=False)
