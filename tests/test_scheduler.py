@@ -669,11 +669,10 @@ def test_a_warm_up_makes_room_for_a_completion() -> None:
 
 
 def test_a_base_prepared_meanwhile_gives_its_cells_back_to_a_completion() -> None:
-    rig = Rig(n_ctx=100)
-    completion = rig.submit("", "file", base=talkative(LONG[:60], 40), max_tokens=40, heal=False)
-    while not rig.told[completion]:
-        rig.step()
+    rig = Rig(n_ctx=110)
     rig.submit("", "next", base="cd" * 70, max_tokens=0, priority="anchor")
+    rig.step()
+    completion = rig.submit("", "file", base=talkative(LONG[:60], 40), max_tokens=40, heal=False)
     rig.run()
     assert rig.texts(completion)[0] == expected_texts(rig.requests[completion])[0]
 
