@@ -278,8 +278,9 @@ def check_against_scratch(player: Player) -> None:
         cancelled = player.cancelled.get(request_id, set())
         length = len(compile_prompt(request.prompt, rig.llama.vocabulary, tokenize, request.heal).tokens)
         if isinstance(last, Failed):
-            # Not only what is too long by itself, as long as the two gaps marked below are open.
-            assert "don't fit into a context" in last.message
+            # A chat may also be refused because it gave its cells away, as long as the gap marked below is open.
+            too_long = length + request.max_tokens * request.branches > rig.llama.n_ctx
+            assert too_long or request.priority == "chat"
             continue
         assert isinstance(last, Done)
         expected = expected_texts(request)

@@ -451,8 +451,12 @@ class Scheduler:
             self._bring_to(oldest, 0)
             self.ledger.evict(oldest)
             return
-        job = in_turn([job for job, _, _ in batch])[-1]
-        self._end(job, self._too_long(job, len(self.ledger.tokens(job.runs[0].seq))))
+        # Background work goes first; the next turn finds its sequence idle.
+        job = in_turn([other for other in self._active if other.background] or [job for job, _, _ in batch])[-1]
+        if job.background:
+            self._end(job, Done(job.request.id, "cancelled", job.usage()))
+        else:
+            self._end(job, self._too_long(job, len(self.ledger.tokens(job.runs[0].seq))))
 
     def _fail(self, batch: Batch, reason: str) -> None:
         self._failures += 1
