@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
@@ -27,14 +26,17 @@ from bench.common import running_engine as running
 from lsp.completion.prompt import make_base, match
 from lsp.documents import cursor_from_file
 from lsp.engine.client import EngineClient, Generation
-from lsp.engine.config import EngineConfig
+from lsp.engine.ledger import Ledger
+from lsp.engine.llama import Entry, Llama
 from lsp.engine.protocol import Segment, Text
+from lsp.engine.snapshots import Snapshots
 from lsp.replay.editor import Editor, editor
 from lsp.replay.keystrokes import Edit
 
 FILES = ("argparse.py", "tarfile.py", "typing.py")
 TYPED = "        value = self"
 CHAT_TOKENS = 200
+SEQUENCE_TOKENS = 900
 NAME = "midline-bench:"
 
 
@@ -94,7 +96,6 @@ async def restarting(home: Path, rounds: int) -> dict[str, Any]:
     text = path.read_text()
     place = line_start(text, 0.6)
     costs: list[int] = []
-    restored: list[int] = []
     text = text[:place] + "\n" + text[place:]
     for turn in range(rounds + 1):
         async with editor(home, NAME, serve_command()) as window:
@@ -109,37 +110,49 @@ async def restarting(home: Path, rounds: int) -> dict[str, Any]:
                 costs += (await type_text(window, path, place, ".", pause=0.0))[:1]
             pid = (await window.status())["engine"]["pid"]
         await end_engine(pid)
+    return {"first key": percentiles(costs)} | restoring(home, rounds)
+
+
+def restoring(home: Path, rounds: int) -> dict[str, Any]:
+    """A sequence computed, saved and restored, without a process around it."""
     config = engine_config(home)
-    with_snapshots = [await _ready_ms(config) for _ in range(rounds)]
-    async with running(config) as engine:
-        restored.append(engine.state.tokens_restored)
-    shutil.rmtree(home / "cache" / "kv")
-    without = [await _ready_ms(config) for _ in range(rounds)]
-    recompute = await _recompute_ms(home, restored[0])
-    return {
-        "first key": percentiles(costs),
-        "tokens restored": restored[0],
-        "ready with snapshots, ms": median(with_snapshots),
-        "ready without, ms": median(without),
-        "restoring, ms": round(median(with_snapshots) - median(without), 1),
-        "computing as many tokens, ms": recompute,
-    }
-
-
-async def _ready_ms(config: EngineConfig) -> float:
+    llama = Llama(
+        Path(config.model),
+        n_ctx=SEQUENCE_TOKENS * 2,
+        n_seq=1,
+        n_batch=64,
+        threads=config.threads,
+        gpu_layers=0,
+        progress=lambda _: None,
+        log=lambda *_: None,
+    )
+    wanted = llama.tokenize((STDLIB / FILES[0]).read_text())[:SEQUENCE_TOKENS]
+    ledger = Ledger(1, llama.n_ctx)
+    seq = ledger.reserve("bench")
     began = time.perf_counter()
-    async with running(config):
-        return round((time.perf_counter() - began) * 1000, 1)
-
-
-async def _recompute_ms(home: Path, count: int) -> float:
-    async with running(engine_config(home)) as engine:
-        text = (STDLIB / FILES[0]).read_text()[: count * 4]
-        generation = engine.generate("recompute", [Text(text)], max_tokens=0, heal=False)
-        await drain(generation)
-        done = generation.usage
-        shutil.rmtree(home / "cache" / "kv", ignore_errors=True)
-        return round(done.prefill_ms * count / max(1, done.tokens_evaluated), 1)
+    for start in range(0, len(wanted), 64):
+        llama.decode([Entry(t, start + i, seq, False) for i, t in enumerate(wanted[start : start + 64])])
+    computed = time.perf_counter() - began
+    ledger.extend(seq, wanted)
+    ledger.release(seq)
+    began = time.perf_counter()
+    Snapshots(llama, ledger, "bench").save_all()
+    saved = time.perf_counter() - began
+    restored: list[float] = []
+    for _ in range(rounds):
+        llama.cut(seq, 0)
+        began = time.perf_counter()
+        count = Snapshots(llama, Ledger(1, llama.n_ctx), "bench").restore()
+        restored.append(time.perf_counter() - began)
+        assert count == len(wanted)
+    llama.close()
+    return {
+        "tokens of a sequence": len(wanted),
+        "computing it, ms": round(computed * 1000, 1),
+        "saving it, ms": round(saved * 1000, 1),
+        "restoring it (reading, checking), ms": round(median(restored) * 1000, 1),
+        "computing / restoring": round(computed / median(restored)),
+    }
 
 
 async def drain(generation: Generation) -> int:

@@ -117,10 +117,15 @@ class Rig:
             assert steps < 2000, "the scheduler doesn't get on"
         self.llama.poke_at = 0
 
-    def complete(self, prompt: list[Segment], key: str = "file", **options: object) -> Done:
-        """Run one request to its end, and compare it."""
+    def run_one(self, prompt: list[Segment], key: str = "file", **options: object) -> int:
+        """Run one request to its end."""
         request_id = self.submit(prompt, key, **options)  # type: ignore[arg-type]
         self.run()
+        return request_id
+
+    def complete(self, prompt: list[Segment], key: str = "file", **options: object) -> Done:
+        """Run one request to its end, and compare it."""
+        request_id = self.run_one(prompt, key, **options)
         self.check(request_id)
         return self.done(request_id)
 

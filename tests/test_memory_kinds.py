@@ -18,6 +18,7 @@ from lsp.engine.prompt import base_length, compile_prompt
 from lsp.engine.protocol import Failed, Priority, Segment
 from lsp.engine.scheduler import PREFILL_BATCH, SHORT_BATCH
 from lsp.errors import MidlineError
+from lsp.models.gguf import inspect_gguf
 
 KINDS: tuple[Kind, ...] = ("full", "sliding", "recurrent", "hybrid", "hybrid_sliding")
 # Batches of other sizes round otherwise: logits differ by up to 0.015 in these models. Another token anywhere in the
@@ -134,7 +135,11 @@ def test_eviction_changes_nothing(model: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["full", "recurrent"])
 def test_a_model_without_a_token_for_the_middle_reads_the_suffix_first(kind: Kind, tmp_path: Path) -> None:
-    rig = Rig(write_tiny_gguf(tmp_path / "m.gguf", kind, fim=FIM_TOKENS[:2]), n_ctx=1536, n_seq=6, tolerance=TOLERANCE)
+    path = write_tiny_gguf(tmp_path / "m.gguf", kind, fim=FIM_TOKENS[:2])
+    info = inspect_gguf(path)
+    assert info.fim
+    assert info.fim.middle is None
+    rig = Rig(path, n_ctx=1536, n_seq=6, tolerance=TOLERANCE)
     assert rig.llama.facts.fim
     assert rig.llama.facts.layout == "spm"
     edit_at_random(rig, Random(1), rounds=40, layout=spm)

@@ -117,13 +117,13 @@ def _fim(vocab: llama.llama_vocab_p) -> FimTokens | None:
     prefix = llama.llama_vocab_fim_pre(vocab)
     suffix = llama.llama_vocab_fim_suf(vocab)
     middle = llama.llama_vocab_fim_mid(vocab)
-    if _NO_TOKEN in (prefix, suffix, middle):
+    if _NO_TOKEN in (prefix, suffix):
         return None
     separator, repository = llama.llama_vocab_fim_sep(vocab), llama.llama_vocab_fim_rep(vocab)
     return FimTokens(
         prefix,
         suffix,
-        middle,
+        middle if middle != _NO_TOKEN else None,
         separator if separator != _NO_TOKEN else None,
         repository if repository != _NO_TOKEN else None,
     )

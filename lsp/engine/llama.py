@@ -24,6 +24,8 @@ from lsp.errors import MidlineError
 _LOG_ERROR, _LOG_CONTINUE = 4, 5
 _FLASH_ATTENTION = 1  # LLAMA_FLASH_ATTN_TYPE_ENABLED
 _DEVICE_GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU
+# A recurrent state is as large for one token as for thousands, up to 75 MB: fewer sequences must do.
+_RECURRENT_SEQUENCES = 8
 _PARTIAL = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
 
 
@@ -51,7 +53,7 @@ class Llama:
     Args:
         path: the GGUF file.
         n_ctx: cells of the KV cache.
-        n_seq: sequences of the context.
+        n_seq: sequences of the context; it may have fewer, as the attribute of this name says.
         n_batch: most tokens that one ``decode`` takes.
         threads: compute threads.
         gpu_layers: layers to offload; -1 for all.
@@ -88,14 +90,15 @@ class Llama:
         recurrent = lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
         # Whether a sequence can be cut at any length; a recurrent state can only move on.
         self.cuttable = not recurrent
+        self.n_seq = n_seq if self.cuttable else min(n_seq, _RECURRENT_SEQUENCES)
         sliding = 0 < lib.llama_model_n_swa(self._model) < n_ctx + 256  # llama.cpp rounds n_ctx up
         # Whether what ``load_file`` reads can be cut like what was computed; of a sliding window's layers, llama.cpp
         # writes only the window.
         self.saves_all = self.cuttable and not sliding
         # llama.cpp gives the cells of a sliding window's layers that have left the window to whoever needs cells, and
         # then a sequence can't be cut any more. It spares those that two sequences hold: each one gets a twin.
-        self._twins = n_seq if sliding and self.cuttable else 0
-        self._context = self._make_context(n_ctx, n_seq + self._twins, n_batch, threads)
+        self._twins = self.n_seq if sliding and self.cuttable else 0
+        self._context = self._make_context(n_ctx, self.n_seq + self._twins, n_batch, threads)
         self.n_ctx: int = lib.llama_n_ctx(self._context)
         self._memory = lib.llama_get_memory(self._context)
         self._batch = lib.llama_batch_init(n_batch, 0, 2)

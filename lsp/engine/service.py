@@ -118,7 +118,7 @@ class Service:
             progress=self._on_progress(),
             log=_log_llama,
         )
-        self._scheduler = Scheduler(self._llama, SEQUENCES, self._on_busy, self._on_idle)
+        self._scheduler = Scheduler(self._llama, self._llama.n_seq, self._on_busy, self._on_idle)
         if self._llama.saves_all:  # what can't be cut afterwards is of use only at its very end: not worth its bytes
             self._snapshots = Snapshots(self._llama, self._scheduler.ledger, self._identity(path))
             self._snapshots.restore()

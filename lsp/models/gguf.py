@@ -24,11 +24,14 @@ _REFETCH = "Get the file again, or install one from the catalogue: midline model
 
 
 class FimTokens(msgspec.Struct, frozen=True):
-    """Ids of the tokens that mark an infilling prompt; the last two are ``None`` where a model has none."""
+    """Ids of the tokens that mark an infilling prompt; the last three are ``None`` where a model has none.
+
+    Without ``middle``, a prompt begins with the suffix and ends with the prefix.
+    """
 
     prefix: int
     suffix: int
-    middle: int
+    middle: int | None = None
     separator: int | None = None
     repository: int | None = None
 

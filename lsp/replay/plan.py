@@ -13,7 +13,7 @@ from lsp.documents import cursor_from_file, split_lines
 from lsp.errors import MidlineError
 
 # So many characters are written at a place before one goes elsewhere.
-PART_CHARS = 240
+PART_CHARS = 120
 # Elsewhere, so many lines are written.
 VISIT_LINES = 2
 # A stretch takes at most this share of a file's lines, so that there is a rest to write it into.

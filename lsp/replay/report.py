@@ -27,7 +27,10 @@ def summary(recording: Recording) -> dict[str, Any]:
     """The figures of a replay, as ``midline replay --json`` prints them.
 
     Tokens are counted per keystroke: prompt tokens on the critical path; what was computed in the background stands
-    in ``tokens_prewarmed``. Rates are shares of the keystrokes after which something was typed next (all but mistakes).
+    in ``tokens_prewarmed``. ``…_computed`` is of requests that the model answered before the next key: those neither
+    cancelled nor answered from an earlier suggestion. A cancelled one may have cost no token because its batch was
+    interrupted, so these tell more of what a key costs, and the length of their prompts of what a suggestion can be
+    worth. Rates are shares of the keystrokes after which something was typed next (all but mistakes).
     """
     strokes = recording.strokes
     judged = [stroke for stroke in strokes if stroke.hit is not None]
@@ -42,6 +45,8 @@ def summary(recording: Recording) -> dict[str, Any]:
         "keystrokes": len(strokes),
         "seconds": round(recording.seconds, 1),
         "tokens_evaluated": distribution(stroke.tokens_evaluated for stroke in strokes),
+        "tokens_evaluated_computed": distribution(stroke.tokens_evaluated for stroke in computed),
+        "prompt_tokens_computed": distribution(s.tokens_evaluated + s.tokens_reused for s in computed),
         "first_token_ms": distribution(s.first_token_ms for s in answered if s.first_token_ms is not None),
         "first_token_ms_computed": distribution(s.first_token_ms for s in computed if s.first_token_ms is not None),
         "total_ms": distribution(s.total_ms for s in answered if s.total_ms is not None),
@@ -105,6 +110,8 @@ def lines(report: dict[str, Any]) -> Sequence[str]:
     return [
         f"keystrokes          {keys} in {report['seconds']:g} s, {report['pace']}",
         f"tokens a keystroke  {spread('tokens_evaluated')}",
+        f"    of those computed to the end  {spread('tokens_evaluated_computed')}",
+        f"    their whole prompts           {spread('prompt_tokens_computed')}",
         f"    by kind         {kinds}",
         f"    first key after {arrivals}",
         f"in the background   {background} tokens, {background / max(1, keys):.1f} a keystroke",
