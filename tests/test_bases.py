@@ -116,7 +116,7 @@ async def test_nothing_is_prepared_twice_nor_without_need() -> None:
     assert len(engine.requests) == 1
 
 
-async def test_a_jump_away_while_preparing_gives_that_base_up() -> None:
+async def test_a_jump_away_while_preparing_keeps_that_base_for_coming_back() -> None:
     engine = Recorder()
     bases = document_bases(engine)
     bases.start(at(100), 300)
@@ -125,7 +125,23 @@ async def test_a_jump_away_while_preparing_gives_that_base_up() -> None:
     far = bases.start(at(300), 300)[0]
     await engine.answer()
     assert bases.places[0] is far
-    assert engine.forgotten == [engine.requests[0][0]]
+    assert bases.places[1].key == engine.requests[0][0]
+    assert engine.forgotten == []
+
+
+async def test_what_is_prepared_for_a_place_that_was_left_gives_way() -> None:
+    engine = Recorder()
+    bases = document_bases(engine)
+    bases.start(at(100), 300)
+    bases.renew()
+    await asyncio.sleep(0)
+    bases.start(at(300), 300)
+    bases.renew()
+    await asyncio.sleep(0)
+    assert len(engine.requests) == 2
+    await engine.answer()
+    assert bases.places[0].key == engine.requests[1][0]
+    assert bases.find(at(300)) is not None
 
 
 async def test_a_failed_preparation_leaves_all_as_it_was() -> None:
@@ -174,8 +190,9 @@ async def test_warming_up_begins_with_a_small_base() -> None:
     bases = document_bases(engine)
     bases.warm_up(at(100))
     await asyncio.sleep(0)
+    assert [key for key, *_ in engine.requests] == [bases.places[0].key]
+    await engine.answer()
     assert len(engine.requests) == 2
-    assert engine.requests[0][0] == bases.places[0].key
     assert all(priority == "anchor" for _, _, priority in engine.requests)
     bases.warm_up(at(100))
     await asyncio.sleep(0)

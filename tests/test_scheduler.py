@@ -523,13 +523,24 @@ def test_the_request_ends_with_its_last_alternative() -> None:
 def test_a_cancelled_request_stops_in_the_middle_of_its_batch() -> None:
     rig = Rig()
     request = rig.submit(LONG)
+    rig.step()
     rig.llama.on_decode = lambda: rig.cancel(request)
     rig.step()
     rig.step()
-    assert len(rig.llama.batches) == 1
+    assert len(rig.llama.batches) == 2
     assert rig.done(request).reason == "cancelled"
-    assert rig.done(request).usage.tokens_evaluated == 0
-    rig.check_cache()
+    assert rig.done(request).usage.tokens_evaluated == PREFILL_BATCH
+
+
+def test_a_cancelled_request_leaves_the_base_that_the_next_one_needs() -> None:
+    rig = Rig()
+    request = rig.submit("a", base=LONG)
+    rig.llama.on_decode = lambda: rig.cancel(request)
+    rig.step()
+    rig.step()
+    assert rig.done(request).reason == "cancelled"
+    rig.llama.on_decode = lambda: None
+    assert rig.complete("ab", base=LONG).usage.tokens_reused == PREFILL_BATCH
 
 
 def test_a_batch_goes_on_for_those_that_are_not_cancelled() -> None:

@@ -97,15 +97,19 @@ class DocumentBases:
     budget: Callable[[], Budget]
     places: list[Place] = field(default_factory=list)  # used most recently first
     _count: int = 0
-    _recalled: bool = False
+    _recalling: asyncio.Task[None] | None = None
     _cursor: Cursor | None = None
     _preparing: asyncio.Task[None] | None = None
+    _target: Place | None = None  # what is being prepared
 
     async def recall(self) -> None:
         """Take over what the engine still holds of this document from another window or an earlier session."""
-        if self._recalled:
-            return
-        self._recalled = True
+        if self._recalling is None:
+            self._recalling = asyncio.get_running_loop().create_task(self._recall())
+        # Whoever comes while that is asked waits for it too.
+        await asyncio.shield(self._recalling)
+
+    async def _recall(self) -> None:
         for key, segments in (await self.engine.recall(f"{self.uri}#")).items():
             number = key.removeprefix(f"{self.uri}#")
             base = Base.read(segments)
@@ -137,15 +141,25 @@ class DocumentBases:
 
     def renew(self) -> None:
         """Begin to prepare a better base in the background, if that is called for and not under way."""
-        if self._cursor and self._wanted(self._cursor) and (self._preparing is None or self._preparing.done()):
-            self._preparing = asyncio.get_running_loop().create_task(self._prepare())
+        cursor = self._cursor
+        if cursor is None or not self._wanted(cursor):
+            return
+        if self._preparing and not self._preparing.done():
+            if self._target is None or match(cursor, self._target.base):
+                return
+            self._preparing.cancel()  # it is for a place that the user has left
+        self._preparing = asyncio.get_running_loop().create_task(self._prepare())
 
     def warm_up(self, cursor: Cursor) -> None:
         """The cursor has come here, and something may be typed: have a base ready, first a small one."""
-        if self.find(cursor) is None:
-            place, found = self.start(cursor, self.budget().small)
-            self._generate(place, found.middle)
-        self.renew()
+        if self.find(cursor) is not None:
+            self.renew()
+            return
+        if self._preparing:
+            self._preparing.cancel()
+        place, found = self.start(cursor, self.budget().small)
+        self._target = place
+        self._preparing = asyncio.get_running_loop().create_task(self._prepare_both(place, found.middle))
 
     def close(self) -> None:
         """The document was closed."""
@@ -162,33 +176,39 @@ class DocumentBases:
         size = self.places[0].base.chars + len(found.middle)
         return fitting is not None and large.chars + len(fitting.middle) > 1.5 * size
 
+    async def _prepare_both(self, place: Place, middle: str) -> None:
+        if await self._compute(place, middle) and self._cursor and self._wanted(self._cursor):
+            await self._prepare()
+
     async def _prepare(self) -> None:
         """Compute a large base where the cursor is, catch up with what was typed meanwhile, and switch to it."""
         cursor = self._cursor
         assert cursor is not None
         near = self.places[0].base if self.places else None
-        place = self._new_place(make_base(cursor, self.budget().large, near))
+        place = self._target = self._new_place(make_base(cursor, self.budget().large, near))
         found = match(cursor, place.base)
         computed: str | None = None
         while found and found.middle != computed:
             computed = found.middle
-            try:
-                generation = self._generate(place, computed)
-                async for _ in generation:
-                    pass
-            except MidlineError:
+            if not await self._compute(place, computed):
                 return  # without it completions go on as they did
-            if generation.reason == "cancelled":
-                return
             found = match(self._cursor, place.base) if self._cursor else None
-        if found:
-            self._use(place)
-        else:
-            self.engine.forget(place.key)
+        self._use(place)
+        if not found and len(self.places) > 1:  # the user has left, and may come back
+            self.places[:2] = self.places[1::-1]
 
-    def _generate(self, place: Place, middle: str) -> Generation:
+    async def _compute(self, place: Place, middle: str) -> bool:
+        """Have the engine read a base and its middle; False where it was interrupted or failed."""
         segments = place.base.segments(middle, self.layout)
-        return self.engine.generate(place.key, segments, max_tokens=0, priority="anchor")
+        generation = self.engine.generate(place.key, segments, max_tokens=0, priority="anchor")
+        try:
+            async for _ in generation:
+                pass
+        except MidlineError:
+            return False
+        finally:
+            generation.cancel()
+        return generation.reason != "cancelled"
 
     def _new_place(self, base: Base) -> Place:
         self._count += 1

@@ -79,11 +79,12 @@ class Job:
 def in_turn(jobs: list[Job]) -> list[Job]:
     """``jobs`` in the order in which to serve them: by rank, then each owner's first, each owner's second, …
 
-    So an editor window that asks for much doesn't hold up another that asks for little.
+    So an editor window that asks for much doesn't hold up another that asks for little. Of background work the newest
+    goes first: it is for the place where the user is now.
     """
     turns: dict[tuple[int, Hashable], int] = {}
     order: list[tuple[int, int, float, Job]] = []
     for job in sorted(jobs, key=lambda job: job.arrived):
         turn = turns[job.rank, job.owner] = turns.get((job.rank, job.owner), -1) + 1
-        order.append((job.rank, turn, job.arrived, job))
+        order.append((job.rank, 0, -job.arrived, job) if job.background else (job.rank, turn, job.arrived, job))
     return [job for *_, job in sorted(order, key=lambda entry: entry[:3])]

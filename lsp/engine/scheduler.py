@@ -26,8 +26,8 @@ from lsp.engine.sampling import Choice, best
 
 logger = logging.getLogger(__name__)
 
-# A newly arrived completion waits for at most one batch, so a batch is short: at 100 tokens/s, 64 take 0.6 s.
-PREFILL_BATCH = 64
+# A newly arrived completion waits for at most one batch, so a batch is short: at 85 tokens/s, 32 take 0.4 s.
+PREFILL_BATCH = 32
 # Background work is interrupted by whatever a user waits for, and what is interrupted is lost: at 75 tokens/s, 16 take
 # 0.2 s, as long as the pause between two keystrokes.
 BACKGROUND_BATCH = 16
@@ -73,6 +73,7 @@ class Scheduler:
         self._waiting: list[Job] = []
         self._active: list[Job] = []
         self._in_batch: Batch = []
+        self._in_base = False  # whether the batch computes part of a base that somebody waits for
         self._busy = False
         self._idle_work = False
         self._failures = 0
@@ -105,7 +106,8 @@ class Scheduler:
         job.cancelled = True
         self._inbox.put(lambda: None)
         batch = self._in_batch
-        if batch and all(other.cancelled for other, _, _ in batch):
+        # A base under way is what the next request stands on: thrown away with each key, it would never get ready.
+        if batch and all(other.cancelled for other, _, _ in batch) and not self._in_base:
             self._llama.abort = True
 
     def cancel_all(self, owner: Hashable) -> None:
@@ -306,6 +308,7 @@ class Scheduler:
             for i, token in enumerate(run.pending[:count] + run.draft):
                 entries.append(Entry(token, position + i, run.seq, sampled and i >= count - 1))
         began = time.perf_counter()
+        self._in_base = any(len(self.ledger.tokens(run.seq)) < run.base for job, run, _ in batch if not job.background)
         self._in_batch = batch
         try:
             self._llama.decode(entries)
