@@ -18,11 +18,11 @@ pytestmark = pytest.mark.model
 
 # Numbers computed in batches of other sizes differ by up to 0.35 with a KV cache of 16-bit floats.
 TOLERANCE = 0.35
-SEQUENCES, EDITS = 12, 8
+SEQUENCES, EDITS = 12, 7
 
 SOURCE = Path(queue.__file__).read_text()
 ANCHOR = SOURCE.index("    def task_done(self)")
-PREFIX, TYPED, SUFFIX = SOURCE[ANCHOR - 500 : ANCHOR], SOURCE[ANCHOR:], SOURCE[ANCHOR + 1800 : ANCHOR + 2000]
+PREFIX, TYPED, SUFFIX = SOURCE[ANCHOR - 400 : ANCHOR], SOURCE[ANCHOR:], SOURCE[ANCHOR + 1800 : ANCHOR + 2000]
 
 
 @pytest.fixture(scope="module")
