@@ -319,12 +319,27 @@ def _set(values: dict[str, Any], name: str, value: object, trusted: bool) -> str
             f"{name} can't be set by a workspace, which may be anybody's: "
             f"set it in {config_dir() / FILE_NAME} or in the editor. It stays {_shown(values[name])}."
         )
+    if rule.joined and isinstance(value, list | tuple):
+        return _join(values, name, value)
     try:
         checked: Any = rule.checked(value)
     except ValueError as error:
         return f"{name} is {_shown(value)}; allowed: {error}. It stays {_shown(values[name])}."
-    values[name] = (*values[name], *checked) if rule.joined else checked
+    values[name] = checked
     return ""
+
+
+def _join(values: dict[str, Any], name: str, given: list[object] | tuple[object, ...]) -> str:
+    """Add to a joined list what is allowed: a slip in one entry must not uncover what the others hide."""
+    wrong = False
+    for entry in given:
+        try:
+            values[name] = (*values[name], *_RULES[name].checked([entry]))  # type: ignore[misc]
+        except ValueError:
+            wrong = True
+    if not wrong:
+        return ""
+    return f"{name} is {_shown(given)}; allowed: {_RULES[name].allowed}. Its other entries apply."
 
 
 def _unknown(name: str) -> str:

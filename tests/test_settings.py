@@ -225,6 +225,10 @@ def test_a_workspace_cant_choose_what_runs_on_the_machine(workspace: Path) -> No
 
 
 def test_a_workspace_only_adds_to_what_is_private(workspace: Path) -> None:
+    write(config_dir(), "privacy.exclude = ['*.pem', '!slip']")
+    found, problems = load()
+    assert found.privacy.exclude == ("*.pem",), "a slip in one entry doesn't uncover what the others hide"
+    assert "!slip" in only(problems)
     write(config_dir(), "privacy.exclude = ['*.pem']")
     write(workspace, "privacy.exclude = []")
     assert load(workspace, {"privacy": {"exclude": []}})[0].privacy.exclude == ("*.pem",)
