@@ -13,6 +13,10 @@ from lsp.errors import MidlineError
 from lsp.models import store
 from lsp.models.catalogue import DEFAULT_MODEL
 
+# In the background of a script, SIGINT is ignored, and the commands under test would inherit that. At import, since
+# pynvim later puts back whatever it found when it was imported.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Engines that tests started shall not outlive them by minutes, but by a moment, for the next test's sake.
 SETTINGS = "[engine]\nidle_minutes = 0.25\nthreads = 1\n"
 
@@ -70,6 +74,4 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True, scope="session")
 def _as_at_a_users() -> Iterator[None]:
     os.environ["OMP_WAIT_POLICY"] = "passive"
-    # In the background of a script, SIGINT is ignored, and the commands under test would inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
