@@ -37,7 +37,7 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
     completion = asyncio.run(_complete(cursor, settings, config, n))
     if as_json:
         document = Document(cursor.uri, cursor.text)
-        print(json.dumps(completion.as_dict(lambda offset: _position(document, offset))))
+        print(json.dumps(completion.as_dict(document.position_at)))
     else:
         _print(completion, cursor, config)
     return 0
@@ -66,11 +66,6 @@ async def _complete(cursor: Cursor, settings: Settings, config: EngineConfig, n:
             )
         finally:
             await engine.close()
-
-
-def _position(document: Document, offset: int) -> dict[str, int]:
-    position = document.position_at(offset)
-    return {"line": position.line, "character": position.character}
 
 
 def _print(completion: Completion, cursor: Cursor, config: EngineConfig) -> None:

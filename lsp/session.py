@@ -182,7 +182,7 @@ class Session:
         if completion.text:
             self.stats.shown += 1
             self._ahead[document.uri] = loop.create_task(self._look_ahead(self._completer, cursor, completion))
-        self._last = completion.as_dict(lambda offset: _position(document, offset))
+        self._last = completion.as_dict(document.position_at)
         return completion
 
     async def _look_ahead(self, completer: Completer | None, cursor: Cursor, shown: Completion) -> None:
@@ -257,11 +257,6 @@ def _is_pattern(text: str) -> bool:
     except (ValueError, re.error):
         return False
     return True
-
-
-def _position(document: Document, offset: int) -> dict[str, int]:
-    position = document.position_at(offset)
-    return {"line": position.line, "character": position.character}
 
 
 async def watch_parent(process_id: int | None, seconds: float = 2.0) -> None:

@@ -54,7 +54,6 @@ class Completer:
         min_confidence: float = 0.0,
         alternatives: int = 1,
         patient: bool = False,
-        on_text: Callable[[str], None] = lambda _: None,
     ) -> Completion:
         """Complete at ``cursor``; cancelling the task frees the engine within a decode step.
 
@@ -64,7 +63,6 @@ class Completer:
             min_confidence: below it nothing is suggested.
             alternatives: how many different suggestions to compute, at least 1.
             patient: compute a large base first where there is none, instead of answering soon on a small one.
-            on_text: called with the best suggestion's raw text as it grows.
 
         Raises:
             MidlineError: the engine can't.
@@ -83,9 +81,7 @@ class Completer:
         context_ms = _ms_since(began)
         branches = [_Branch(Place.of(cursor)) for _ in range(alternatives)]
         try:
-            usage = await self._generate(
-                based.key, segments, branches, max_tokens, on_text=on_text, on_usage=self._stats.add
-            )
+            usage = await self._generate(based.key, segments, branches, max_tokens, on_usage=self._stats.add)
         finally:
             bases.renew()
         ms = {
@@ -123,7 +119,6 @@ class Completer:
         max_tokens: int,
         *,
         priority: Priority = "completion",
-        on_text: Callable[[str], None] = lambda _: None,
         on_usage: Callable[[Usage], None] = lambda _: None,
     ) -> Usage:
         """Stream tokens into ``branches`` until each has its unit."""
@@ -134,8 +129,6 @@ class Completer:
             async for token in generation:
                 branch = branches[token.branch]
                 branch.add(token)
-                if token.branch == 0:
-                    on_text(branch.text)
                 if branch.complete:
                     generation.cancel(token.branch if count > 1 else None)
         finally:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from lsprotocol import types
+
 from lsp.engine.protocol import Usage
 
 
@@ -41,12 +43,16 @@ class Completion:
     reason: str = ""
     cached: bool = False
 
-    def as_dict(self, position: Callable[[int], dict[str, int]]) -> dict[str, Any]:
+    def as_dict(self, position: Callable[[int], types.Position]) -> dict[str, Any]:
         """The contract's JSON; ``position`` turns an offset into an LSP position."""
+        start, end = position(self.start), position(self.end)
         return {
             "text": self.text,
             "alternatives": list(self.alternatives),
-            "range": {"start": position(self.start), "end": position(self.end)},
+            "range": {
+                "start": {"line": start.line, "character": start.character},
+                "end": {"line": end.line, "character": end.character},
+            },
             "model": self.model,
             "tokens_evaluated": self.usage.tokens_evaluated,
             "tokens_reused": self.usage.tokens_reused,
