@@ -1,0 +1,108 @@
+"""A static embedding for code: a vector per word, weighed by where the word stands, summed up.
+
+What a word weighs in a file's name, a signature or a body is learnt along with the vectors (``bench/train_embedder``;
+``CARD.md`` says from what). At run time it is a sum, so numpy is enough, and thousands of chunks a second are embedded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
+from itertools import chain
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.chunk import Chunk
+from indexer.tokens import parts
+
+TABLE = Path(__file__).parent / "table"
+"""``vectors.npy`` int8 ``[words, dims]``; ``weights.npy`` float32 ``[words, roles]``, by which a row is multiplied (its
+scale is in it); ``words.txt``, one a line in the order of the rows; ``table.json`` with the name."""
+
+ROLES = ("query", "folder", "stem", "symbol", "signature", "docstring", "body")
+"""Where a word can stand: the columns of ``weights.npy``."""
+
+_WORD = re.compile(r"\w+")
+_LONGEST_FIELD = 6000  # characters; what follows changes the sum little
+_BLOCK = 64  # chunks at a time: the matrix of counts stays in the processor's cache
+_CACHED = 1 << 17
+
+
+def fields(path: str, chunk: Chunk) -> tuple[str, ...]:
+    """The texts of a chunk, one for each role but the first."""
+    file = PurePosixPath(path)
+    folders = " ".join(file.parts[-3:-1])
+    return (folders, file.stem, chunk.symbol, chunk.signature, chunk.docstring, chunk.text)
+
+
+class StaticEmbedder:
+    """Implements `TextEmbedder` on a table; the vectors stay on disk, memory-mapped."""
+
+    def __init__(self, table: Path = TABLE) -> None:
+        self._table = table
+        self.rows = lru_cache(_CACHED)(self._rows_of)
+
+    @cached_property
+    def name(self) -> str:
+        """The table's name, made from a hash of it."""
+        return str(json.loads((self._table / "table.json").read_text())["name"])
+
+    @property
+    def dims(self) -> int:
+        """The length of a vector."""
+        return int(self._vectors.shape[1])
+
+    def embed_chunks(self, path: str, chunks: Sequence[Chunk]) -> NDArray[np.float32]:
+        """The chunks of one file as rows of unit length, float32 ``[len(chunks), dims]``."""
+        embedded = np.zeros((len(chunks), self.dims), np.float32)
+        for start in range(0, len(chunks), _BLOCK):
+            block = [fields(path, chunk) for chunk in chunks[start : start + _BLOCK]]
+            embedded[start : start + _BLOCK] = self._embed(block, first_role=1)
+        return embedded
+
+    def embed_query(self, query: str) -> NDArray[np.float32]:
+        """A question as one vector of unit length, float32 ``[dims]``."""
+        return self._embed([(query,)], first_role=0)[0]
+
+    def _embed(self, texts: Sequence[Sequence[str]], first_role: int) -> NDArray[np.float32]:
+        """One vector for each tuple of texts, whose roles go up from ``first_role``."""
+        found = [list(self._find(text)) for fields_of_one in texts for text in fields_of_one]
+        if not any(found):
+            return np.zeros((len(texts), self.dims), np.float32)
+        counts = np.fromiter(map(len, found), np.int64, len(found))
+        rows = np.fromiter(chain.from_iterable(found), np.int64)
+        words, column = np.unique(rows, return_inverse=True)
+        # A key stands for (text, word); the texts are numbered through, so that it stands for the role as well.
+        keys, repeats = np.unique(np.repeat(np.arange(len(found)), counts) * len(words) + column, return_counts=True)
+        text, column = np.divmod(keys, len(words))
+        one, role = np.divmod(text, len(texts[0]))
+        weight = self._weights[words[column], role + first_role] * np.sqrt(repeats)
+        shares = np.bincount(one * len(words) + column, weight, minlength=len(texts) * len(words))
+        sums = shares.reshape(len(texts), len(words)).astype(np.float32) @ self._vectors[words].astype(np.float32)
+        return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+
+    def _find(self, text: str) -> Iterable[int]:
+        return chain.from_iterable(map(self.rows, _WORD.findall(text[:_LONGEST_FIELD])))
+
+    def _rows_of(self, identifier: str) -> tuple[int, ...]:
+        """The table's rows for one identifier: those of its parts that are known."""
+        return tuple(self._known[part] for part in parts(identifier) if part in self._known)
+
+    @cached_property
+    def _known(self) -> dict[str, int]:
+        words = (self._table / "words.txt").read_text(encoding="utf-8").splitlines()
+        return {word: row for row, word in enumerate(words)}
+
+    @cached_property
+    def _vectors(self) -> NDArray[np.int8]:
+        vectors: NDArray[np.int8] = np.load(self._table / "vectors.npy", mmap_mode="r")
+        return vectors
+
+    @cached_property
+    def _weights(self) -> NDArray[np.float32]:
+        weights: NDArray[np.float32] = np.load(self._table / "weights.npy")
+        return weights
