@@ -10,7 +10,6 @@ import os
 import platform
 import signal
 import statistics
-import sys
 import sysconfig
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,7 +21,6 @@ from lsp.engine.client import EngineClient
 from lsp.engine.config import EngineConfig
 from lsp.models import store
 from lsp.models.catalogue import DEFAULT_MODEL
-from lsp.replay.editor import SERVE
 
 THREADS = 1
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
@@ -57,11 +55,6 @@ def bench_home(settings: str = "") -> Iterator[Path]:
             os.environ.pop("MIDLINE_HOME")
             if before is not None:
                 os.environ["MIDLINE_HOME"] = before
-
-
-def serve_command() -> Sequence[str]:
-    """What starts the server: with a trace of its requests where ``MIDLINE_BENCH_TRACE`` names a file for it."""
-    return (sys.executable, "-m", "bench.traced_serve") if os.environ.get("MIDLINE_BENCH_TRACE") else SERVE
 
 
 def engine_config(home: Path) -> EngineConfig:

@@ -20,7 +20,6 @@ from bench.common import (
     machine,
     percentiles,
     print_report,
-    serve_command,
 )
 from bench.common import running_engine as running
 from lsp.completion.prompt import make_base, match
@@ -76,7 +75,7 @@ async def switching(home: Path, rounds: int) -> dict[str, Any]:
     places = {path: line_start(path.read_text(), 0.6) for path in paths}
     first_visit: list[int] = []
     back: list[int] = []
-    async with editor(home, NAME, serve_command()) as window:
+    async with editor(home, NAME) as window:
         for turn in range(rounds + 1):
             for path in paths:
                 if turn == 0:
@@ -98,7 +97,7 @@ async def restarting(home: Path, rounds: int) -> dict[str, Any]:
     costs: list[int] = []
     text = text[:place] + "\n" + text[place:]
     for turn in range(rounds + 1):
-        async with editor(home, NAME, serve_command()) as window:
+        async with editor(home, NAME) as window:
             window.open(path, text)
             window.move(path, place)
             if turn == 0:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from bench.common import STDLIB, bench_home, machine, print_report, serve_command
+from bench.common import STDLIB, bench_home, machine, print_report
 from lsp.replay.command import replay
 from lsp.replay.plan import plan_files
 from lsp.replay.report import summary
@@ -25,9 +25,7 @@ def main() -> None:
     options = parser.parse_args()
     plan = plan_files(options.files, options.keys, options.seed)
     with bench_home() as home:
-        played = replay(
-            plan, keys=options.keys, seed=options.seed, speed=options.speed, workspace=home, command=serve_command()
-        )
+        played = replay(plan, keys=options.keys, seed=options.seed, speed=options.speed, workspace=home)
         recording = asyncio.run(played)
     sizes = {file.name: plan.final()[file].count("\n") for file in options.files}
     print_report(

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.common import STDLIB, THREADS, bench_home, engine_config, machine, percentiles, print_report, serve_command
+from bench.common import STDLIB, THREADS, bench_home, engine_config, machine, percentiles, print_report
 from bench.peers import Cost, HighLevelLlama, LlamaServer, Window, high_level_llama, llama_server
 from lsp.replay.editor import Editor, editor
 from lsp.replay.keystrokes import KEYS, Event, keystrokes
@@ -142,7 +142,7 @@ async def _run(options: argparse.Namespace) -> dict[str, Any]:
     with bench_home(f"[completion]\nmax_tokens = {options.predict}\n") as home:
         model = Path(engine_config(home).model)
         with llama_server(model, THREADS) as server, high_level_llama(model, THREADS) as llama:
-            async with editor(home, "midline-bench:", serve_command()) as window:
+            async with editor(home, "midline-bench:") as window:
                 keys = await _compare(plan, options, window, server, llama)
     sizes = {path.name: text.count("\n") for path, text in plan.final().items()}
     settings = {"n_predict": options.predict, "seed": options.seed, "lines": sizes}

@@ -7,27 +7,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsp.completion.stats import CompletionStats
-from lsp.engine.protocol import Usage
+from lsp.engine.protocol import Done, Usage
 
 CONTRACT = {
     *("requests", "shown", "accepted", "cancelled", "cache_hits"),
     *("tokens_evaluated", "tokens_reused", "tokens_generated", "p50_ms", "p95_ms", "p99_ms"),
+    "recent",
 }
 
 
-def test_the_contract_and_nothing_else() -> None:
+def test_the_contract_and_the_latest_requests() -> None:
     told = CompletionStats().as_dict()
     assert told.keys() == CONTRACT
     assert [told[name] for name in ("p50_ms", "p95_ms", "p99_ms")] == [None, None, None]
-    assert all(value == 0 for name, value in told.items() if not name.endswith("_ms"))
+    assert all(value == 0 for name, value in told.items() if not name.endswith("_ms") and name != "recent")
+    assert told["recent"] == []
 
 
 def test_costs_add_up() -> None:
     stats = CompletionStats()
-    stats.add(Usage(tokens_evaluated=100, tokens_reused=0, tokens_generated=8))
-    stats.add(Usage(tokens_evaluated=2, tokens_reused=99, tokens_generated=5))
+    stats.add(Done(1, "eog", Usage(tokens_evaluated=100, tokens_reused=0, tokens_generated=8)))
+    stats.add(Done(2, "cancelled", Usage(tokens_evaluated=2, tokens_reused=99, tokens_generated=5)))
     told = stats.as_dict()
     assert (told["tokens_evaluated"], told["tokens_reused"], told["tokens_generated"]) == (102, 99, 13)
+    assert [(request["outcome"], request["tokens_evaluated"]) for request in told["recent"]] == [
+        ("eog", 100),
+        ("cancelled", 2),
+    ]
 
 
 @pytest.mark.parametrize(

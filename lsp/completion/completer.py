@@ -15,7 +15,7 @@ from lsp.completion.prompt import bounded
 from lsp.completion.stats import CompletionStats
 from lsp.completion.unit import Place, unit_end
 from lsp.documents import Cursor
-from lsp.engine.protocol import Priority, Segment, State, Token, Usage
+from lsp.engine.protocol import Done, Priority, Segment, State, Token, Usage
 
 # Where the model itself gives the end such a probability, a line's end is the unit's end.
 EOG_ENDS = 0.25
@@ -81,11 +81,12 @@ class Completer:
         context_ms = _ms_since(began)
         branches = [_Branch(Place.of(cursor)) for _ in range(alternatives)]
         try:
-            usage = await self._generate(based.key, segments, branches, max_tokens, on_usage=self._stats.add)
+            usage = await self._generate(based.key, segments, branches, max_tokens, on_done=self._stats.add)
         finally:
             bases.renew()
         ms = {
             "context": context_ms,
+            "queue": usage.queue_ms,
             "prefill": usage.prefill_ms,
             "first_token": usage.first_token_ms,
             "generate": usage.generate_ms,
@@ -119,12 +120,12 @@ class Completer:
         max_tokens: int,
         *,
         priority: Priority = "completion",
-        on_usage: Callable[[Usage], None] = lambda _: None,
+        on_done: Callable[[Done], None] = lambda _: None,
     ) -> Usage:
         """Stream tokens into ``branches`` until each has its unit."""
         count = len(branches)
         generation = self._engine.generate(key, segments, max_tokens=max_tokens, branches=count, priority=priority)
-        generation.on_usage(on_usage)  # also of a request that is cancelled before its reader hears of it
+        generation.on_done(on_done)  # also of a request that is cancelled before its reader hears of it
         try:
             async for token in generation:
                 branch = branches[token.branch]

@@ -23,7 +23,8 @@ class Completion:
         model: name of the model.
         usage: what it cost in the engine.
         confidence: geometric mean of the probabilities of the suggestion's tokens, 0 to 1.
-        ms: milliseconds by stage: ``context``, ``prefill``, ``first_token``, ``generate``, ``total``.
+        ms: milliseconds by stage: ``context``, ``queue``, ``prefill``, ``first_token`` (from the
+            request on, so with the two before), ``generate``, ``total``.
         context: pieces of the repository that were in the prompt.
         filters: post-processing filters that changed the text.
         reason: why there is no suggestion; empty when there is one.

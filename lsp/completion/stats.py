@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
-from lsp.engine.protocol import Usage
+import msgspec
+
+from lsp.engine.protocol import Done
 
 _LATENCIES = 1000  # the most recent ones are what a user feels
+_RECENT = 20
 
 
 @dataclass
@@ -22,10 +26,14 @@ class CompletionStats:
     tokens_evaluated: int = 0
     tokens_reused: int = 0
     tokens_generated: int = 0
+    recent: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_RECENT), repr=False)
+    """What the latest requests to the engine cost, each with its ``outcome``: ``eog``, ``length`` or ``cancelled``."""
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
 
-    def add(self, usage: Usage) -> None:
+    def add(self, done: Done) -> None:
         """Count what a request cost, also one that was cancelled."""
+        usage = done.usage
+        self.recent.append({"outcome": done.reason} | msgspec.to_builtins(usage))
         self.tokens_evaluated += usage.tokens_evaluated
         self.tokens_reused += usage.tokens_reused
         self.tokens_generated += usage.tokens_generated
@@ -34,7 +42,7 @@ class CompletionStats:
         """Count the time of a request that was answered."""
         self._latencies.append(milliseconds)
 
-    def as_dict(self) -> dict[str, float | None]:
+    def as_dict(self) -> dict[str, Any]:
         """As ``midline/status`` has it."""
         ordered = sorted(self._latencies)
 
@@ -53,4 +61,5 @@ class CompletionStats:
             "p50_ms": percentile(0.50),
             "p95_ms": percentile(0.95),
             "p99_ms": percentile(0.99),
+            "recent": list(self.recent),
         }

@@ -33,6 +33,7 @@ from lsp.engine.protocol import (
     Token,
     Usage,
 )
+from lsp.engine.requestlog import RequestLog
 from lsp.errors import MidlineError
 
 logger = logging.getLogger(__name__)
@@ -57,18 +58,18 @@ class Generation:
         self._id = request_id
         self._send = send
         self._messages: asyncio.Queue[Token | Done | Failed] = asyncio.Queue()
-        self._on_usage: Callable[[Usage], None] = lambda _: None
+        self._on_done: Callable[[Done], None] = lambda _: None
 
     def put(self, message: Token | Done | Failed) -> None:
         """Deliver a message of the engine."""
         self._messages.put_nowait(message)
         if isinstance(message, Done):
             self.usage = message.usage
-            self._on_usage(message.usage)
+            self._on_done(message)
 
-    def on_usage(self, callback: Callable[[Usage], None]) -> None:
-        """Have ``callback`` called once with what the request cost, also where its reader has gone by then."""
-        self._on_usage = callback
+    def on_done(self, callback: Callable[[Done], None]) -> None:
+        """Have ``callback`` called once with how it ended and what it cost, also where its reader has gone by then."""
+        self._on_done = callback
 
     def cancel(self, branch: int | None = None) -> None:
         """Stop, or stop one branch; the iteration then ends after what had already come."""
@@ -100,6 +101,7 @@ class EngineClient:
         self.config = config
         self.state = State("starting", "starting the engine")
         self._on_state = on_state
+        self._log = RequestLog.from_environment()
         self._changed = asyncio.Event()
         self._ids = itertools.count(1)
         self._pending: dict[int, Generation] = {}
@@ -149,6 +151,7 @@ class EngineClient:
             generation.put(Failed(request.id, f"The engine is not running: {self.state.detail}", self.state.cure))
         else:
             self._pending[request.id] = generation
+            self._log.sent(request)
             self._send(request)
         return generation
 
@@ -219,6 +222,7 @@ class EngineClient:
             generation = self._pending.get(message.id)
             if not isinstance(message, Token):
                 self._pending.pop(message.id, None)
+                self._log.ended(message)
             if generation:
                 generation.put(message)
 
