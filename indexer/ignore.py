@@ -1,8 +1,8 @@
 """Which paths ignore rules leave out: git's own files, .midlineignore, the settings, and a few defaults.
 
-pathspec turns a pattern into a regular expression; what is added here is what stands around it, as git does it: rules of
-nested files, the last match in the nearest file decides, and what lies in an ignored folder can't be taken back. A folder
-is therefore judged before anything in it, and each name is matched against the rules of its own level only.
+pathspec turns a pattern into a regular expression; what is added here is what stands around it, as git does it: of
+nested files the last match in the nearest decides, and what lies in an ignored folder can't be taken back. A folder is
+therefore judged before anything in it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _DEFAULTS = """
     .pytest_cache/ .ruff_cache/ .hypothesis/ .ipynb_checkpoints/ .direnv/ .gradle/ .terraform/ .terragrunt-cache/ .next/
     .nuxt/ .svelte-kit/ .parcel-cache/ .turbo/ .angular/ .yarn/ .pnpm-store/ .dart_tool/ .bloop/ .metals/ .idea/ .vs/
     .nyc_output/ .sass-cache/ .ccache/ DerivedData/ .DS_Store *~ *.swp *.swo *.orig *.rej
-""".split()
+"""
 
 _LARGEST_RULE_FILE = 1 << 20
 _ANYWHERE = "^(?:.+/)?"
@@ -71,7 +71,7 @@ def _parse(pattern: str, source: str, line: int) -> Rule | None:
         return None
     if parsed.include is None or parsed.regex is None:
         return None
-    return Rule(text, source, line, not parsed.include, folders_only, parsed.regex.regex)
+    return Rule(text, source, line, not parsed.include, folders_only, parsed.regex)
 
 
 class Rules:
@@ -131,7 +131,7 @@ def _either(rules: list[Rule]) -> re.Pattern[str] | None:
         return re.compile("|".join(shortened))
 
 
-_DEFAULT_RULES = Rules(_DEFAULTS, "midline's defaults", numbered=False)
+_DEFAULT_RULES = Rules(_DEFAULTS.split(), "midline's defaults", numbered=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ def outermost(workspace: Path, exclude: tuple[str, ...]) -> Scope:
     Where the rules of a repository around it ignore the workspace itself, they are left aside: the user opened it.
     """
     strong = _rules_of(exclude, "the settings", numbered=False)
-    repository = next((folder for folder in (workspace, *workspace.parents) if (folder / ".git").exists()), None)
+    repository = repository_of(workspace)
     around = ""
     gits: list[tuple[Rules, str]] = []
     weak: list[tuple[Rules, str]] = []
@@ -246,6 +246,11 @@ def _is_ignored(around: str, scope: Scope) -> bool:
             if rule is not None and not rule.takes_back:
                 return True
     return False
+
+
+def repository_of(folder: Path) -> Path | None:
+    """The top of the git repository that a folder lies in; None where there is none."""
+    return next((top for top in (folder, *folder.parents) if os.path.lexists(top / ".git")), None)
 
 
 def git_folder(repository: Path) -> Path:

@@ -32,7 +32,7 @@ class Finding:
     kind: str
 
 
-# -- files that are secret as a whole -----------------------------------------------------------------------------------
+# -- files that are secret as a whole ----------------------------------------------------------------------------------
 
 _HARMLESS = re.compile(r"(?:^|[._-])(?:example|sample|template|dist|defaults?|tmpl|tpl|schema|pub)(?:$|[._-])")
 _SECRET_NAMES = (
@@ -86,7 +86,7 @@ def is_secret_file(path: str) -> str | None:
     return None
 
 
-# -- shapes that issuers give -------------------------------------------------------------------------------------------
+# -- shapes that issuers give ------------------------------------------------------------------------------------------
 
 
 class _Shape(NamedTuple):
@@ -185,7 +185,7 @@ _KEY_BLOCK = re.compile(
 )
 _KEY_TEXT = re.compile(r"\\[nrt]|\$\{?\w+|([A-Za-z0-9+/=]{2,})")
 
-# -- names that secrets are assigned to ---------------------------------------------------------------------------------
+# -- names that secrets are assigned to --------------------------------------------------------------------------------
 
 # After a strong word any value counts that isn't plainly none; after a weak one, only what looks random.
 _STRONG = ("passw", "passphrase", "pwd", "secret", "密码", "口令")
@@ -319,7 +319,7 @@ _KINDS = {
     **{ord(c): None for c in "+/_-=."},
 }
 
-# -- what looks random anywhere -----------------------------------------------------------------------------------------
+# -- what looks random anywhere ----------------------------------------------------------------------------------------
 
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 _CHECKSUM = re.compile(r"(?:sha\d{1,3}|md5|h1|blake\w*|integrity|digest)[-:=\"' ]{1,4}$", re.IGNORECASE)
@@ -335,7 +335,7 @@ def _random_runs(text: str) -> Iterator[tuple[int, int, str]]:
             yield *found.span(), "random string"
 
 
-# -- all together -------------------------------------------------------------------------------------------------------
+# -- all together ------------------------------------------------------------------------------------------------------
 
 
 def redact(text: str) -> tuple[str, tuple[Finding, ...]]:
