@@ -1,0 +1,3 @@
+(rule_set (selectors) @name) @section
+(media_statement) @section
+(keyframes_statement (keyframes_name) @name) @section
