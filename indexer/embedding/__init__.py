@@ -24,4 +24,5 @@ def reranker() -> TextReranker | None:
         return None
     from indexer.embedding.minilm import MiniLmReranker  # its imports exist only with the extra
 
-    return MiniLmReranker()
+    model: TextReranker = MiniLmReranker()
+    return model

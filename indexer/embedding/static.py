@@ -7,7 +7,6 @@ What a word weighs in a file's name, a signature or a body is learnt along with 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.chunk import Chunk
-from indexer.tokens import parts
+from indexer.tokens import identifiers, parts
 
 TABLE = Path(__file__).parent / "table"
 """``vectors.npy`` int8 ``[words, dims]``; ``weights.npy`` float32 ``[words, roles]``, by which a row is multiplied (its
@@ -26,17 +25,16 @@ scale is in it); ``words.txt``, one a line in the order of the rows; ``table.jso
 ROLES = ("query", "folder", "stem", "symbol", "signature", "docstring", "body")
 """Where a word can stand: the columns of ``weights.npy``."""
 
-_WORD = re.compile(r"\w+")
 _LONGEST_FIELD = 6000  # characters; what follows changes the sum little
 _BLOCK = 64  # chunks at a time: the matrix of counts stays in the processor's cache
 _CACHED = 1 << 17
 
 
-def fields(path: str, chunk: Chunk) -> tuple[str, ...]:
-    """The texts of a chunk, one for each role but the first."""
+def fields(path: str, chunks: Sequence[Chunk]) -> list[tuple[str, ...]]:
+    """The texts of each of a file's chunks, one for each role but the first."""
     file = PurePosixPath(path)
     folders = " ".join(file.parts[-3:-1])
-    return (folders, file.stem, chunk.symbol, chunk.signature, chunk.docstring, chunk.text)
+    return [(folders, file.stem, chunk.symbol, chunk.signature, chunk.docstring, chunk.text) for chunk in chunks]
 
 
 class StaticEmbedder:
@@ -60,13 +58,13 @@ class StaticEmbedder:
         """The chunks of one file as rows of unit length, float32 ``[len(chunks), dims]``."""
         embedded = np.zeros((len(chunks), self.dims), np.float32)
         for start in range(0, len(chunks), _BLOCK):
-            block = [fields(path, chunk) for chunk in chunks[start : start + _BLOCK]]
-            embedded[start : start + _BLOCK] = self._embed(block, first_role=1)
+            block = slice(start, start + _BLOCK)
+            embedded[block] = self._embed(fields(path, chunks[block]), first_role=1)
         return embedded
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
         """A question as one vector of unit length, float32 ``[dims]``."""
-        return self._embed([(query,)], first_role=0)[0]
+        return np.asarray(self._embed([(query,)], first_role=0)[0])
 
     def _embed(self, texts: Sequence[Sequence[str]], first_role: int) -> NDArray[np.float32]:
         """One vector for each tuple of texts, whose roles go up from ``first_role``."""
@@ -83,10 +81,10 @@ class StaticEmbedder:
         weight = self._weights[words[column], role + first_role] * np.sqrt(repeats)
         shares = np.bincount(one * len(words) + column, weight, minlength=len(texts) * len(words))
         sums = shares.reshape(len(texts), len(words)).astype(np.float32) @ self._vectors[words].astype(np.float32)
-        return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+        return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12), np.float32)
 
     def _find(self, text: str) -> Iterable[int]:
-        return chain.from_iterable(map(self.rows, _WORD.findall(text[:_LONGEST_FIELD])))
+        return chain.from_iterable(map(self.rows, identifiers(text[:_LONGEST_FIELD])))
 
     def _rows_of(self, identifier: str) -> tuple[int, ...]:
         """The table's rows for one identifier: those of its parts that are known."""
