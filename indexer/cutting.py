@@ -21,8 +21,11 @@ _LEAST_DATA_LINES = 8  # so is a constant, a type or a section
 _MOST_MEMBERS = 80  # signatures in the head of a class
 
 _WORD = re.compile(r"\w")
+# Nothing but the end of what was open, and a comment on it perhaps.
+_IDLE = re.compile(r"[\W_]*|\s*(?:end|fi|done|esac|[\])};,]+)[\])};,]*\s*(?:(?://|#|--|/\*).*)?")
 _NAME = r"([^\W\d]\w+)"
 _CONTINUES = re.compile(r"\s*(?:[\])}]|(?:else|elif|elsif|except|finally|catch|end|esac|fi|done|rescue|ensure)\b)")
+_XML = re.compile(r"</?\w+[^<>]*>")
 _MARKS = re.compile(r"\s*(?:/\*+!?|\*+/|\*|//[/!]*|#+|--+\[*|;+)? ?")
 
 
@@ -101,7 +104,8 @@ class Lines:
             stripped = row.strip()
             if not stripped.startswith(("@", "#[")):
                 said.append(_MARKS.sub("", stripped, count=1).removesuffix("*/").rstrip())
-        return "\n".join(said).strip()
+        words = "\n".join(said).strip()
+        return _XML.sub("", words).strip() if self.language == "csharp" else words
 
 
 @cache
@@ -140,7 +144,7 @@ def _region(
 
 def _stands_alone(item: Item) -> bool:
     length = item.last - item.first + 1
-    if item.kind in ("function", "method"):
+    if item.kind in ("function", "method", "type"):
         return bool(item.docstring) or length >= _LEAST_LINES
     if item.kind == "class":
         return True
@@ -168,7 +172,7 @@ def _loose(
         first += 1
     while first <= last and not lines.rows[last].strip():
         last -= 1
-    if not any(map(_WORD.search, lines.rows[first : last + 1])):
+    if all(map(_IDLE.fullmatch, lines.rows[first : last + 1])):
         return
     small = [item for item in items if first <= item.first and item.last <= last]
     grouped = any(item.kind in ("function", "method") for item in small)
@@ -176,12 +180,12 @@ def _loose(
     starts = {item.first for item in small}
     for start, end, text in _pieces(lines, first, last, node, most, starts):
         within = [item for item in small if start <= item.first <= end]
-        defines = [item.name for item in within]
+        defines = [item.name for item in within if item.kind != "section"]
         uses = lines.names(text)
         if owner is None or not is_head:
-            only = within[0] if len(within) == 1 else None
+            only = within[0] if len(within) == 1 and _fills(within[0], start, end) else None
             symbol = only.symbol if only else owner.symbol if owner else ""
-            kind = only.kind if only and only.kind in ("function", "method") else _owner_kind(owner)
+            kind = only.kind if only and only.kind in ("function", "method", "section") else _owner_kind(owner)
             signature, docstring = (only.signature, only.docstring) if only else ("", "")
         else:
             kind, symbol, signature, docstring = _owner_kind(owner), owner.symbol, owner.signature, owner.docstring
@@ -191,11 +195,15 @@ def _loose(
                 if owner.kind not in ("module", "section"):
                     text = _with_members(text, items, last)
         is_head = False
-        known = set(defines)
+        known = dict.fromkeys(defines)
         yield Chunk(
             start + 1, end + 1, kind, symbol, signature, docstring, text,
-            tuple(filter(None, defines)), tuple(name for name in uses if name not in known),
+            tuple(filter(None, known)), tuple(name for name in uses if name not in known),
         )  # fmt: skip
+
+
+def _fills(item: Item, first: int, last: int) -> bool:
+    return 2 * (item.last - item.first + 1) >= last - first + 1
 
 
 def _owner_kind(owner: Item | None) -> str:

@@ -114,11 +114,11 @@ def _name(match: Match, source: bytes) -> tuple[str, str]:
         return name, owner
     if node.type.endswith("declarator"):  # C's declarators wrap the name: `*Foo::bar(int x)`
         declared = _DECLARED_NAME.search(name)
-        name = declared[1] if declared else name.strip("*& \t").partition("[")[0]
+        name = declared[1] if declared else name.lstrip("*&( \t").partition("[")[0].partition(")")[0]
     if node.type.startswith(("string", "attribute", "selectors", "inline", "double_quote", "flow_node")):
         return " ".join(name.split()).strip(_QUOTES)[:80], owner
     *scopes, last = _QUALIFIED.split(name) if not name.startswith(("operator", "[")) else [name]
-    scopes = [scope for scope in scopes if scope and scope != "prototype"]
+    scopes = [scope.partition("<")[0] for scope in scopes if scope and scope != "prototype"]
     return " ".join(last.split())[:80], ".".join(scopes) or owner
 
 
@@ -127,7 +127,7 @@ def _nested(items: list[Item]) -> list[Item]:
     tops: list[Item] = []
     open_items: list[Item] = []
     for item in items:
-        while open_items and open_items[-1].end < item.end:
+        while open_items and (open_items[-1].end < item.end or open_items[-1].start == item.start):
             open_items.pop()
         parent = open_items[-1] if open_items else None
         scope = parent.symbol if parent else ""
@@ -167,7 +167,9 @@ def _signature(item: Item, source: bytes) -> str:
     if "\n" in head:
         head = _COMMENT.sub("", head)
     head = " ".join(head.split())
-    return _HEAD_END.sub("", head)[:_LONGEST_SIGNATURE]
+    # The colon first, since that is all that Python needs.
+    head = head[:-1] if head.endswith(":") else _HEAD_END.sub("", head)
+    return head[:_LONGEST_SIGNATURE]
 
 
 def _docstring(item: Item, source: bytes, lines: Lines, top: int) -> str:
@@ -196,7 +198,7 @@ def _imports(matches: list[Match], source: bytes, tongue: Grammar) -> tuple[Impo
                 found.setdefault((node.start_byte, module), (row, []))[1].append(bound)
         elif "from" in match:
             module = _text(source, match["from"][0]).strip(_QUOTES)
-            names = [_text(source, bound) for bound in match.get("bound", ())]
+            names = [_text(source, bound).replace(".", "*") for bound in match.get("bound", ())]
             if "bound" not in match:
                 names = bound_by(module, tongue.binds)
             found.setdefault((node.start_byte, module), (row, []))[1].extend(names)

@@ -6,7 +6,7 @@
 (type_definition declarator: (function_declarator declarator: (parenthesized_declarator
   (pointer_declarator declarator: (type_identifier) @name)))) @type
 (type_definition type: (_) @wrapped) @wrapper
-(declaration declarator: (function_declarator) @name) @function
+(declaration declarator: (function_declarator declarator: (identifier)) @name) @function
 (declaration declarator: (pointer_declarator declarator: (function_declarator) @name)) @function
 (preproc_def name: (_) @name) @constant
 (preproc_function_def name: (_) @name) @function

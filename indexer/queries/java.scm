@@ -7,4 +7,4 @@
 (constructor_declaration name: (_) @name body: (_) @body) @function
 (compact_constructor_declaration name: (_) @name body: (_) @body) @function
 
-(import_declaration (_) @tree) @import
+(import_declaration) @import @tree

@@ -7,7 +7,7 @@
 (program (const_declaration (const_element (name) @name)) @constant)
 
 (namespace_use_declaration) @import @tree
-(require_once_expression (string (string_content) @from)) @import
-(require_expression (string (string_content) @from)) @import
-(include_expression (string (string_content) @from)) @import
-(include_once_expression (string (string_content) @from)) @import
+(require_once_expression [(string (string_content) @from) (encapsed_string (string_content) @from)]) @import
+(require_expression [(string (string_content) @from) (encapsed_string (string_content) @from)]) @import
+(include_expression [(string (string_content) @from) (encapsed_string (string_content) @from)]) @import
+(include_once_expression [(string (string_content) @from) (encapsed_string (string_content) @from)]) @import

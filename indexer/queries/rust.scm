@@ -16,4 +16,4 @@
 
 (use_declaration argument: (_) @tree) @import
 (extern_crate_declaration name: (_) @from) @import
-(mod_item name: (_) @from !body) @import
+(mod_item name: (_) @from @bound !body) @import
