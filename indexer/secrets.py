@@ -1,7 +1,6 @@
 """Secrets: files that hold nothing else, known by their names, and secrets within a text, which are painted over.
 
-Our own rather than detect-secrets: that one judges line by line through some 25 plugins and finds the secrets, but can't
-paint them over without its values (see docs/dependencies.md for the figures). A secret is known
+A secret is known
 
 - by its shape, where its issuer gives one (``ghp_…``, ``AKIA…``, a private key's block);
 - by the name that it is assigned to (``password``, ``api_key``), unless the value is plainly none: an expression, a
@@ -10,6 +9,8 @@ paint them over without its values (see docs/dependencies.md for the figures). A
   what hashes and ids of all kinds look like.
 
 It paints over too much rather than too little; what is lost is a constant in an index, not in the user's file.
+Plain code is passed over quickly: numpy finds the words with several steps between letters and digits, and most of the
+expressions are tried on their lines only.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+import numpy as np
+
 MARKER = "<redacted>"
+
+_Span = tuple[int, int, str]
+"""Where a secret begins and ends, and its kind."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,97 +96,99 @@ def is_secret_file(path: str) -> str | None:
 
 
 class _Shape(NamedTuple):
-    """``hints``: unless one of them is in the text, the expression is not tried; group 1 or all is the secret."""
+    """A secret as its issuer writes it: all that the expression matches, or its first group."""
 
     kind: str
-    hints: tuple[str, ...]
     expression: re.Pattern[str]
 
 
-def _shape(kind: str, hints: str, expression: str, flags: int = 0) -> _Shape:
-    return _Shape(kind, tuple(hints.split()), re.compile(expression, flags))
-
-
 _B64 = "[A-Za-z0-9_-]"
-_SHAPES = (
-    _shape("AWS key id", "AKIA ASIA ABIA ACCA AROA", r"\b(?:AKIA|ASIA|ABIA|ACCA|AROA)[A-Z0-9]{16}\b"),
-    _shape("GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9]{20,}"),
-    _shape("GitHub token", "github_pat_", r"github_pat_\w{20,}"),
-    _shape(
-        "GitLab token",
-        "glpat- gldt- glrt- glcbt- glptt- glft- glsoat- glimt- glagent-",
-        rf"gl[a-z]{{2,6}}-{_B64}{{16,}}",
-    ),
-    _shape("Slack token", "xox xapp-", rf"x(?:ox[a-z]|app)-{_B64}{{10,}}"),
-    _shape("Slack webhook", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows)/([A-Za-z0-9/+_-]{16,})"),
-    _shape("Discord webhook", "/api/webhooks/", rf"/api/webhooks/(\d+/{_B64}{{20,}})"),
-    _shape("Teams webhook", "webhook.office", r"webhook\.office(?:365)?\.com/(\S{20,}?)(?=[\"'\s]|$)"),
-    _shape(
-        "Stripe key", "sk_live_ sk_test_ rk_live_ rk_test_ whsec_", r"(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9+/=]{10,}"
-    ),
-    _shape("Google key", "AIza", rf"AIza{_B64}{{30,}}"),
-    _shape("Google token", "ya29. GOCSPX-", rf"(?:ya29\.[A-Za-z0-9._-]{{20,}}|GOCSPX-{_B64}{{20,}})"),
-    _shape("model service key", "sk-", rf"\bsk-{_B64}{{20,}}"),
-    _shape(
-        "model service key", "hf_ gsk_ r8_ pplx- xai- nvapi-", rf"\b(?:hf_|gsk_|r8_|pplx-|xai-|nvapi-){_B64}{{20,}}"
-    ),
-    _shape("JWT", "eyJ", rf"eyJ{_B64}{{8,}}\.{_B64}{{8,}}(?:\.{_B64}*)?"),
-    _shape("npm token", "npm_", r"\bnpm_[A-Za-z0-9]{30,}"),
-    _shape("PyPI token", "pypi-", rf"\bpypi-{_B64}{{30,}}"),
-    _shape("SendGrid key", "SG.", rf"\bSG\.{_B64}{{16,}}\.{_B64}{{16,}}"),
-    _shape("Twilio key", "SK AC", r"\b(?:SK|AC)[0-9a-f]{32}\b"),
-    _shape("Mailgun key", "key-", r"\bkey-[0-9a-z]{32}\b"),
-    _shape("Mailchimp key", "-us", r"\b[0-9a-f]{32}-us\d{1,2}\b"),
-    _shape("Telegram token", ":AA", rf"\b\d{{8,10}}:AA{_B64}{{32,}}"),
-    _shape("Discord token", "M N O", rf"\b[MNO][A-Za-z0-9]{{22,26}}\.{_B64}{{6}}\.{_B64}{{27,}}"),
-    _shape("DigitalOcean token", "dop_v1_ doo_v1_ dor_v1_", r"do[opr]_v1_[0-9a-f]{32,}"),
-    _shape("Shopify token", "shpat_ shpca_ shppa_ shpss_", r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
-    _shape("Square token", "sq0atp- sq0csp- EAAA", rf"(?:sq0[ac][ts]p-{_B64}{{20,}}|\bEAAA{_B64}{{50,}})"),
-    _shape("Databricks token", "dapi", r"\bdapi[0-9a-f]{32}"),
-    _shape("Vault token", "hvs. hvb. hvr.", rf"\bhv[sbr]\.{_B64}{{20,}}"),
-    _shape("Terraform token", ".atlasv1.", rf"{_B64}{{14}}\.atlasv1\.{_B64}{{40,}}"),
-    _shape("Linear, Doppler or Postman key", "lin_api_ dp.pt. PMAK-", r"(?:lin_api_|dp\.pt\.|PMAK-)[A-Za-z0-9-]{30,}"),
-    _shape("Docker token", "dckr_pat_", rf"dckr_pat_{_B64}{{20,}}"),
-    _shape("Grafana token", "glsa_ glc_", r"\bgl(?:sa|c)_[A-Za-z0-9_+/=]{24,}"),
-    _shape("New Relic key", "NRAK-", r"NRAK-[A-Z0-9]{27}"),
-    _shape("Sentry token", "sntrys_ sntryu_", r"sntry[su]_[A-Za-z0-9_+/=]{30,}"),
-    _shape("Atlassian token", "ATATT3", r"ATATT3[A-Za-z0-9_=-]{30,}"),
-    _shape("Facebook token", "EAAC", r"\bEAAC[A-Za-z0-9]{30,}"),
-    _shape("age key", "AGE-SECRET-KEY-", r"AGE-SECRET-KEY-1[0-9A-Za-z]{20,}"),
-    _shape("PuTTY key", "Private-Lines:", r"(?<=Private-Lines: )\d+\n((?:[A-Za-z0-9+/=]+\n?)+)"),
-    _shape(
-        "Azure or storage key",
-        "AccountKey= SharedAccessKey= SharedSecretIssuer= sig=",
-        r"(?:AccountKey|SharedAccessKey|SharedSecretValue|[?&;]sig)=([A-Za-z0-9+/%]{20,}={0,2})",
-    ),
-    _shape(
-        "password in a URL",
-        "://",
-        r"\b[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s/:@\"'<>`$?#{}]{0,100}:([^\s@/\"'<>`{}]{2,200})@",
-    ),
-    _shape("password in a URL", "://", r"\bhttps?://([A-Za-z0-9_-]{20,})@"),
-    _shape(
-        "authorization header",
-        "earer asic uthorization",
-        r"\b(?:[Bb]earer|[Bb]asic|[Aa]uthorization[\"']?\s*[:=,]\s*[\"']?(?:token|Token|ApiKey|Digest)?)[ :]+([A-Za-z0-9._~+/=-]{12,})",
-    ),
-    _shape(
-        "command line password", "-u --user", r"(?:^|\s)(?:-u|--user)[ =][\"']?[\w.@-]{1,60}:([^\s\"'$<{]{4,})", re.M
-    ),
-    _shape(
-        "command line password",
-        "sshpass mysql PGPASS",
-        r"\b(?:sshpass\s+-p\s*|mysql\w*\s(?:[^\n]*\s)?-p)[\"']?([^\s\"'$<{-][^\s\"'$]{3,})",
-    ),
-    _shape(
-        "SQL password",
-        "IDENTIFIED identified",
-        r"(?i)\bidentified\s+(?:with\s+\w+\s+)?by\s+(?:password\s+)?['\"]([^'\"\n]{3,})['\"]",
-    ),
+
+# These contain a word that looks random, so only the lines of such words are searched for them.
+_SHAPES = tuple(
+    _Shape(kind, re.compile(expression))
+    for kind, expression in (
+        ("GitHub token", r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"),
+        ("GitLab token", rf"gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent|oas|ffct)-{_B64}{{16,}}"),
+        ("Slack token", rf"x(?:ox[a-z]|app)-{_B64}{{10,}}"),
+        ("Slack webhook", r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/+_-]{16,})"),
+        ("Discord webhook", rf"/api/webhooks/(\d+/{_B64}{{20,}})"),
+        ("Teams webhook", r"webhook\.office(?:365)?\.com/([^\s\"']{20,})"),
+        ("Stripe key", r"(?:[srp]k_(?:live|test)|whsec)_[A-Za-z0-9+/=]{10,}"),
+        ("Google key", rf"AIza{_B64}{{30,}}|ya29\.[A-Za-z0-9._-]{{20,}}|GOCSPX-{_B64}{{20,}}"),
+        ("model service key", rf"\b(?:sk-|hf_|gsk_|r8_|pplx-|xai-|nvapi-|fw_|tgp_v1_){_B64}{{20,}}"),
+        ("JWT", rf"eyJ{_B64}{{8,}}\.{_B64}{{8,}}(?:\.{_B64}*)?"),
+        ("npm token", r"\bnpm_[A-Za-z0-9]{30,}"),
+        ("PyPI token", rf"\bpypi-{_B64}{{30,}}"),
+        ("SendGrid key", rf"\bSG\.{_B64}{{16,}}\.{_B64}{{16,}}"),
+        ("Twilio key", r"\b(?:SK|AC)[0-9a-f]{32}\b"),
+        ("Mailgun key", r"\bkey-[0-9a-z]{32}\b"),
+        ("Mailchimp key", r"\b[0-9a-f]{32}-us\d{1,2}\b"),
+        ("Telegram token", rf"\b\d{{8,10}}:A{_B64}{{33,}}"),
+        ("Discord token", rf"\b[MNO][A-Za-z0-9_-]{{22,27}}\.{_B64}{{6}}\.{_B64}{{27,}}"),
+        ("DigitalOcean token", r"do[opr]_v1_[0-9a-f]{32,}"),
+        ("Shopify token", r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
+        ("Square token", rf"sq0[aci][ts]p-{_B64}{{20,}}|\bEAAA{_B64}{{50,}}"),
+        ("Databricks token", r"dapi[0-9a-f]{32}"),
+        ("Vault token", rf"\bhv[sbr]\.{_B64}{{20,}}"),
+        ("Terraform token", rf"{_B64}{{14}}\.atlasv1\.{_B64}{{40,}}"),
+        (
+            "service key",
+            r"(?:lin_api_|dp\.pt\.|PMAK-|NRAK-|phc_|rnd_|figd_|secret_|ntn_|ATATT3|EAAC)[A-Za-z0-9_=-]{26,}",
+        ),
+        ("Docker token", rf"dckr_pat_{_B64}{{20,}}"),
+        ("Grafana token", r"\bgl(?:sa|c)_[A-Za-z0-9_+/=]{24,}"),
+        ("Sentry token", r"sntry[su]_[A-Za-z0-9_+/=]{30,}"),
+        ("age key", r"AGE-SECRET-KEY-1[0-9A-Za-z]{20,}"),
+        (
+            "storage key",
+            r"(?:AccountKey|SharedAccessKey|SharedSecretValue|SharedAccessSignature|[?&;]sig)=([A-Za-z0-9+/%]{20,}={0,2})",
+        ),
+        ("URL with a token", r"\bhttps?://([A-Za-z0-9_-]{20,})@"),
+    )
 )
 
+# These are looked for wherever their sign stands: what is around it is matched from there.
+_SIGNED = tuple(
+    (sign, _Shape(kind, re.compile(expression, re.IGNORECASE)))
+    for sign, kind, expression in (
+        ("AKIA", "AWS key id", r"AKIA[A-Z0-9]{16}\b"),
+        ("ASIA", "AWS key id", r"ASIA[A-Z0-9]{16}\b"),
+        (
+            "://",
+            "password in a URL",
+            r"://[^\s/:@\"'<>`?#{}]{0,100}:([^\s@/\"'<>`{}]{2,200}|[^\s@\"'<>`{}]{2,200}(?=@[\w.-]+))@",
+        ),
+        ("earer ", "authorization header", r"earer +([A-Za-z0-9._~+/=-]{12,})"),
+        ("asic ", "authorization header", r"asic +([A-Za-z0-9+/=]{8,})"),
+        (
+            "uthorization",
+            "authorization header",
+            r"uthorization[\"']?\s*[:=,]\s*[\"']?(?:token|apikey)? *([A-Za-z0-9._~+/=-]{12,})",
+        ),
+        (" -u", "command line password", r" -u[ =]?[\"']?[\w.@-]{1,60}:([^\s\"'$<{]{4,})"),
+        ("--user", "command line password", r"--(?:proxy-)?user[ =][\"']?[\w.@-]{1,60}:([^\s\"'$<{]{4,})"),
+        ("sshpass", "command line password", r"sshpass\s+-p\s*[\"']?([^\s\"'$<{]{3,})"),
+        ("mysql", "command line password", r"mysql\w*\s(?:[^\n]{0,200}?\s)?-p[\"']?([^\s\"'$<{-][^\s\"'$]{3,})"),
+        (
+            "redis-cli",
+            "command line password",
+            r"redis-cli\s(?:[^\n]{0,200}?\s)?-a\s+[\"']?([^\s\"'$<{-][^\s\"'$]{3,})",
+        ),
+        (
+            "IDENTIFIED",
+            "SQL password",
+            r"identified\s+(?:with\s+\w+\s+)?(?:by|as)\s+(?:password\s+)?['\"]([^'\"\n]{3,})['\"]",
+        ),
+        ("identified by", "SQL password", r"identified\s+by\s+(?:password\s+)?['\"]([^'\"\n]{3,})['\"]"),
+        ("Private-Lines:", "private key", r"Private-Lines: \d+\n((?:[A-Za-z0-9+/=]+\n?)+)"),
+    )
+)
+_MUST_BE_MIXED = frozenset({"authorization header"})
+
 _KEY_BLOCK = re.compile(
-    r"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----(?P<body>.*?)(?:(?=-----END )|\n\s*\n(?!.{0,4000}?-----END )|\Z)",
+    r"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?P<body>.*?)(?:(?=-----END )|\n\s*\n(?!.{0,4000}?-----END )|\Z)",
     re.DOTALL,
 )
 _KEY_TEXT = re.compile(r"\\[nrt]|\$\{?\w+|([A-Za-z0-9+/=]{2,})")
@@ -193,17 +201,14 @@ _WEAK = ("token", "key", "auth", "cred", "salt", "pass", "sign", "login", "dsn",
 
 _TO_VALUE = (
     r"(?P<name>[\w.$-]{0,40})"
-    r"[\"'`]?\s?[\])]?(?:\[\d*\])?"  # the end of a quoted key, of an index, of an array in C
-    r"(?P<sign>(?:[ \t]?:[ \t]?[&'\w.\[\]|<>? ]{1,40})?[ \t]*(?:=>|:=|[=!]==?|=|:|,|->|\?\?|\|\||\(|>)"
+    r"\\?[\"'`]?\s?[\])]?(?:\[\d*\])?(?:\s?\{ ?get;[^}\n]{0,30}\})?"  # the end of a key, of an index; of C#'s property
+    r"(?P<sign>(?:[ \t]?:[ \t]?[&'\w.\[\]|<>? ]{1,40}(?=[ \t]?=))?[ \t]*(?:=>|:=|[=!]==?|=|:|,|->|\?\?|\|\||\(|>)"
     r"[ \t]*(?:[|>][+-]?\d?[ \t]*(?=\n))?\s{0,60}|[ \t]+)"
-    r"(?:[A-Za-z_][\w.:]{0,40}!?\(\s{0,40}){0,2}[rbfuLR@$]{0,2}"  # String::from(, f, u8
+    r"(?:(?:[A-Za-z_][\w.:]{0,40}!?)?\(\s{0,40}){0,2}(?:[rbfuLR@$]{1,2}(?=[\"'`]))?"  # String::from(, f, u8
 )
 _QUOTED = r"(?P<quote>\"\"\"|\'\'\'|\\?[\"'`])(?P<value>(?:(?!(?P=quote))[^\n]){1,600}?|(?:(?!(?P=quote))[\s\S]){1,600}?(?<=\n))(?P=quote)"
-_BARE = r"(?P<bare>[^\s\"'`,;(){}\[\]<>\\&|]{4,400})(?P<after>[^\n]?)"
-_ASSIGNED = [
-    (re.compile(f"{word}{_TO_VALUE}(?:{_QUOTED}|{_BARE})", re.IGNORECASE), word, word in _STRONG)
-    for word in (*_STRONG, *_WEAK)
-]
+_BARE = r"(?P<bare>(?:[^\s\"'`,;(){}\[\]<>\\&|]|&(?!\w+=)){4,400})(?P<after>[^\n]?)"
+_VALUE = re.compile(f"{_TO_VALUE}(?:{_QUOTED}|{_BARE})")
 _JOINED = re.compile(r"\s*(?:\+|\.\.?|\\)\s*(?P<quote>[\"'])(?P<value>[^\"'\n]{1,600})(?P=quote)")
 
 _NOT_ITS_VALUE = re.compile(
@@ -229,26 +234,37 @@ _PLACEHOLDER = re.compile(
 _A_SECRET_WORD = re.compile(r"passw|pwd|secret|token|key|cred|auth", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Za-z]+(?:[_.:-]+[A-Za-z]+)+|[A-Z]?[a-z]+(?:[A-Z][a-z]+)+")
 _EXPRESSION = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|->|::)[A-Za-z_$][\w$]*)*[.:]?")
+_LOOSE = re.compile(r"\s*(?:machine|login|user|ENV|ARG|set|setenv|#define|requirepass)\b")
 _SETTING = re.compile(r"[ \t]*(?:[-#/*]+[ \t]*)?(?:(?:export|set|setenv|env|arg|-e)[ \t]+)?[\w.-]*", re.IGNORECASE)
 
 
-def _assigned(text: str, lowered: str) -> Iterator[tuple[int, int, str]]:
-    for expression, word, strong in _ASSIGNED:
-        start = lowered.find(word)
-        while start >= 0:
-            found = expression.match(text, start)
-            if found and not _NOT_ITS_VALUE.search(found["name"]):
-                yield from _judged(text, found, strong)
-            start = lowered.find(word, start + len(word))
+def _assigned(text: str, lowered: str, words: tuple[str, ...], start: int, end: int) -> Iterator[_Span]:
+    for word in words:
+        at = lowered.find(word, start, end)
+        while at >= 0:
+            found = _VALUE.match(text, at + len(word))
+            if found and _may_hold(word, found):
+                yield from _judged(text, found, words is _STRONG)
+            at = lowered.find(word, at + len(word), end)
 
 
-def _judged(text: str, found: re.Match[str], strong: bool) -> Iterator[tuple[int, int, str]]:
+def _may_hold(word: str, found: re.Match[str]) -> bool:
+    """Whether a name may be that of a secret: not of something about one, of a function on one, of an author."""
+    name = found["name"]
+    return not (
+        _NOT_ITS_VALUE.search(name)
+        or (word == "auth" and name.startswith("or"))
+        or ("." in name and "(" in found["sign"])
+    )
+
+
+def _judged(text: str, found: re.Match[str], strong: bool) -> Iterator[_Span]:
     """The value that a name's expression found, where it is a secret, and what is joined to it."""
     part = "value" if found["value"] is not None else "bare"
     start, end = found.span(part)
     value = found[part]
     if part == "value":
-        is_secret = _is_secret(value, strong) and (bool(found["sign"].strip()) or _looks_random(value))
+        is_secret = _is_secret(value, strong) and (bool(found["sign"].strip()) or _has_digit_or_sign(value))
     else:
         value = value.rstrip(".:")
         end = start + len(value)
@@ -271,31 +287,31 @@ def _is_secret(value: str, strong: bool) -> bool:
     if not strong or any(character.isspace() for character in value):
         return False
     # Words put together are a name of something; one with a digit or a sign in it rather a password.
-    return not _WORDS.fullmatch(value) and not (_A_SECRET_WORD.search(value) and value.replace("_", "").isalpha())
+    return not _WORDS.fullmatch(value) and not (_A_SECRET_WORD.search(value) and re.sub(r"[\W_]", "", value).isalpha())
 
 
 def _is_literal(text: str, found: re.Match[str], value: str) -> bool:
     """Whether a value without quotes is text, as in a settings file or a shell, rather than an expression of a program."""
-    random = _looks_random(value)
-    sign, after = found["sign"], found["after"]
-    if not sign.strip():  # `password hunter2`, `--password hunter2`
-        return random or (
-            _has_digit_or_sign(value)
-            and text[max(0, found.start() - 40) : found.start()]
-            .rstrip("abcdefghijklmnopqrstuvwxyz-")
-            .endswith((" ", "\t", "\n"))
-            and "--" in text[max(0, found.start() - 40) : found.start()]
-        )
-    if sign.rstrip().endswith((",", "(", "??", "||", "->")) or after in "([":
-        return after not in ("(", "[") and random and not _EXPRESSION.fullmatch(value)
-    if not _EXPRESSION.fullmatch(value):
-        return _has_digit_or_sign(value)
-    if random or sign.strip() == ">":
-        return True
+    random, sign, after = _looks_random(value), found["sign"], found["after"]
+    if after in ("(", "["):
+        return False
     line = text[text.rfind("\n", 0, found.start()) + 1 : found.end("name")]
-    alone = after in ("", "\r", " ") or text[found.end("bare") : found.end("bare") + 1] in ("", "\n")
-    named_as_setting = line.strip().replace("export ", "").isupper() or "." in line or sign.strip() == ":"
-    return bool(alone and named_as_setting and len(value) >= 6 and "." not in value and _SETTING.fullmatch(line))
+    is_option = "--" in line or bool(_LOOSE.match(line))
+    if not sign.strip():  # `password hunter2`, `--password hunter2`
+        return random or (is_option and _has_digit_or_sign(value))
+    if sign.strip() == ">":  # an element of XML
+        return after == "<" and not sign[-1].isspace()
+    if sign.strip() in (",", "(", "??", "||", "->"):
+        return random and not _EXPRESSION.fullmatch(value)
+    if random or not _EXPRESSION.fullmatch(value):
+        return _has_digit_or_sign(value)
+    if sign == "=" and (is_option or after == ";"):
+        return _has_digit_or_sign(value)
+    alone = text[found.end("bare") : found.end("bare") + 1] in ("", "\r", "\n")
+    # Nobody's variable is called so where it has a value: a constant, a dotted key, a name with a colon.
+    is_setting = line.strip().replace("export ", "").isupper() or "." in line or sign.lstrip()[0] == ":"
+    is_setting = is_setting or any(character.isdigit() for character in value)
+    return bool(alone and is_setting and len(value) >= 6 and "." not in value and _SETTING.fullmatch(line))
 
 
 def _has_digit_or_sign(value: str) -> bool:
@@ -319,19 +335,50 @@ _KINDS = {
     **{ord(c): None for c in "+/_-=."},
 }
 
-# -- what looks random anywhere ----------------------------------------------------------------------------------------
+# -- what looks random --------------------------------------------------------------------------------------------------
 
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 _CHECKSUM = re.compile(r"(?:sha\d{1,3}|md5|h1|blake\w*|integrity|digest)[-:=\"' ]{1,4}$", re.IGNORECASE)
+_SHORTEST = 12
+_WINDOW = 400  # characters of a line on either side of a word, as many as a token and its name need
+
+_IN_WORD = np.array([chr(code).isascii() and (chr(code).isalnum() or chr(code) in "_-") for code in range(256)])
+_IS_DIGIT = np.array([chr(code).isascii() and chr(code).isdigit() for code in range(256)])
 
 
-def _random_runs(text: str) -> Iterator[tuple[int, int, str]]:
-    for found in _RUN.finditer(text):
-        value = found[0]
-        classes = {kind for kind in value[:400].translate(_KINDS)}
-        if len(classes) < 3 or not _looks_random(value[:400], 0.38):
-            continue
-        if not _CHECKSUM.search(text, max(0, found.start() - 16), found.start()):
+def _windows(text: str) -> Iterator[tuple[int, int]]:
+    """Where a word stands that goes from letters to digits or back twice at least, with its line and the one before."""
+    codes = np.frombuffer(text.encode("latin-1", "replace"), np.uint8)  # a byte for each character
+    gaps = np.flatnonzero(~_IN_WORD[codes])
+    starts = np.concatenate(([0], gaps + 1))
+    ends = np.concatenate((gaps, [len(codes)]))
+    long = ends - starts >= _SHORTEST
+    starts, ends = starts[long], ends[long]
+    digits = _IS_DIGIT[codes]
+    steps = np.zeros(len(codes) + 1, np.int32)
+    np.cumsum(digits[1:] != digits[:-1], out=steps[1 : len(codes)])
+    changes = steps[ends - 1] - steps[starts]
+    mixed = changes >= np.maximum(2, 0.05 * (ends - starts))
+    last = 0
+    for start, end in zip(starts[mixed].tolist(), ends[mixed].tolist(), strict=True):
+        line = text.rfind("\n", max(0, start - _WINDOW), start)
+        before = text.rfind("\n", max(0, line - _WINDOW), line) if line > 0 else -1
+        first = max(last, before + 1 if before >= 0 else start - _WINDOW, 0)
+        stop = text.find("\n", end, end + _WINDOW)
+        last = max(last, stop if stop >= 0 else end + _WINDOW)
+        if first < last:
+            yield first, last
+
+
+def _random_runs(text: str, start: int, end: int) -> Iterator[_Span]:
+    for found in _RUN.finditer(text, start, end):
+        value = found[0][:_WINDOW]
+        three = len(set(value.translate(_KINDS))) == 3
+        if (
+            three
+            and _looks_random(value, 0.38)
+            and not _CHECKSUM.search(text, max(0, found.start() - 16), found.start())
+        ):
             yield *found.span(), "random string"
 
 
@@ -353,30 +400,44 @@ def redact(text: str) -> tuple[str, tuple[Finding, ...]]:
         text = painted
 
 
-def _spans(text: str) -> Iterator[tuple[int, int, str]]:
+def _spans(text: str) -> Iterator[_Span]:
     lowered = text.lower()
     if len(lowered) != len(text):  # a few characters have longer lower cases: positions must agree
         lowered = "".join(c.lower() if c.isascii() else c for c in text)
-    if "PRIVATE KEY" in text:
-        yield from _key_blocks(text)
-    for shape in _SHAPES:
-        if any(hint in text for hint in shape.hints):
-            for found in shape.expression.finditer(text):
-                start, end = found.span(1 if found.re.groups else 0)
-                if not _PLACEHOLDER.fullmatch(text, start, end):
-                    yield start, end, shape.kind
-    yield from _assigned(text, lowered)
-    yield from _random_runs(text)
+    if "PRIVATE KEY" in text and (blocks := list(_key_blocks(text))):
+        yield from blocks  # first of all, and whole: the rest is for the next round
+        return
+    yield from _assigned(text, lowered, _STRONG, 0, len(text))
+    for sign, shape in _SIGNED:
+        at = text.find(sign)
+        while at >= 0:
+            found = shape.expression.match(text, at)
+            if found:
+                yield from _shaped(found, shape.kind)
+            at = text.find(sign, at + len(sign))
+    for start, end in _windows(text):
+        for shape in _SHAPES:
+            for found in shape.expression.finditer(text, start, end):
+                yield from _shaped(found, shape.kind)
+        yield from _assigned(text, lowered, _WEAK, start, end)
+        yield from _random_runs(text, start, end)
 
 
-def _key_blocks(text: str) -> Iterator[tuple[int, int, str]]:
+def _shaped(found: re.Match[str], kind: str) -> Iterator[_Span]:
+    value = found[found.re.groups]
+    if _PLACEHOLDER.fullmatch(value) or (kind in _MUST_BE_MIXED and _changes(value) < 0.22 * len(value)):
+        return
+    yield *found.span(found.re.groups), kind
+
+
+def _key_blocks(text: str) -> Iterator[_Span]:
     for block in _KEY_BLOCK.finditer(text):
         for found in _KEY_TEXT.finditer(text, *block.span("body")):
             if found[1] and found[1] != MARKER[1:-1]:
                 yield *found.span(1), "private key"
 
 
-def _paint(text: str, spans: list[tuple[int, int, str]]) -> tuple[str, list[Finding]]:
+def _paint(text: str, spans: list[_Span]) -> tuple[str, list[Finding]]:
     pieces: list[str] = []
     findings: list[Finding] = []
     at = line_at = 0
