@@ -30,8 +30,8 @@ MARKERS = {
 }
 """Files by which a folder says itself that it holds nobody's source (cargo's ``target``, any virtual environment)."""
 
-# Only names that no one gives to a folder of sources. build, dist, out, target, vendor, bin, env and packages are sources
-# in many repositories: where they are not, .gitignore or a marker says so. ripgrep, too, hides no folder by such a name.
+# Only names that no one gives to a folder of sources. build, dist, out, target, vendor, bin, env and packages are
+# sources in many repositories: where they are not, .gitignore or a marker says so. ripgrep hides none by name either.
 _DEFAULTS = """
     node_modules/ bower_components/ jspm_packages/ __pycache__/ .venv/ .tox/ .nox/ .eggs/ *.egg-info/ .mypy_cache/
     .pytest_cache/ .ruff_cache/ .hypothesis/ .ipynb_checkpoints/ .direnv/ .gradle/ .terraform/ .terragrunt-cache/ .next/
@@ -156,7 +156,7 @@ class Scope:
         name = path.rpartition("/")[2]
         for layer in (self.strong, self.ours, self.gits, self.weak):
             for rules, base in layer:
-                # A base is a folder in the workspace to cut off, or (with a slash in front) one around it to put before.
+                # A base is a folder in the workspace to cut off, or (after a slash) the way to it from one around it.
                 local = base[1:] + path if base.startswith("/") else path[len(base) :]
                 rule = rules.match(local, name, is_folder)
                 if rule is not None:

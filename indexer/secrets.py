@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -206,7 +207,10 @@ _TO_VALUE = (
     r"[ \t]*(?:[|>][+-]?\d?[ \t]*(?=\n))?\s{0,60}|[ \t]+)"
     r"(?:(?:[A-Za-z_][\w.:]{0,40}!?)?\(\s{0,40}){0,2}(?:[rbfuLR@$]{1,2}(?=[\"'`]))?"  # String::from(, f, u8
 )
-_QUOTED = r"(?P<quote>\"\"\"|\'\'\'|\\?[\"'`])(?P<value>(?:(?!(?P=quote))[^\n]){1,600}?|(?:(?!(?P=quote))[\s\S]){1,600}?(?<=\n))(?P=quote)"
+_QUOTED = (
+    r"(?P<quote>\"\"\"|\'\'\'|\\?[\"'`])"
+    r"(?P<value>(?:(?!(?P=quote))[^\n]){1,600}?|(?:(?!(?P=quote))[\s\S]){1,600}?(?<=\n))(?P=quote)"
+)
 _BARE = r"(?P<bare>(?:[^\s\"'`,;(){}\[\]<>\\&|]|&(?!\w+=)){4,400})(?P<after>[^\n]?)"
 _VALUE = re.compile(f"{_TO_VALUE}(?:{_QUOTED}|{_BARE})")
 _JOINED = re.compile(r"\s*(?:\+|\.\.?|\\)\s*(?P<quote>[\"'])(?P<value>[^\"'\n]{1,600})(?P=quote)")
@@ -222,7 +226,8 @@ _PLACEHOLDER = re.compile(
     r"(.)\1*|[x*._-]+|.*(?:<redacted>|\.\.\.|…).*|<.*>?|\[.*\]|\{.*|%[(a-z].*|\$[({].*|\$[a-z_]+|%\w+%|#\{.*|@@?\w+@@?"
     r"|.*(?:\{\w*\}|%[sdr]\b|%\(|\$\{|\{\{).*"
     r"|(?:please[-_ ]?)?(?:change|replace|insert|enter|set|put|fill|use)[-_ ]?(?:me|this|it|in|your|with|the|a|here).*"
-    r"|(?:your|my|some|any|the|an?)[-_ ].*|.*[-_ ]here|.*(?:example|placeholder|dummy|sample|redacted|todo|fixme|xxxx).*"
+    r"|(?:your|my|some|any|the|an?)[-_ ].*|.*[-_ ]here"
+    r"|.*(?:example|placeholder|dummy|sample|redacted|todo|fixme|xxxx).*"
     r"|none|null|nil|undefined|true|false|yes|no|on|off|empty|required|optional|default|unknown|test(?:ing)?|foo(?:bar)?|bar"
     r"|(?:str|string|text|bytes?|int|integer|number|bool|boolean|object|array|any|char|varchar|list|dict|map|void|unicode)"
     r"\??|input|hidden|submit|bearer|basic|digest|plain|md5|sha\d*|bcrypt|scrypt|argon2\w*|pbkdf2\w*|hmac|rsa|ed25519|aes"
@@ -291,7 +296,7 @@ def _is_secret(value: str, strong: bool) -> bool:
 
 
 def _is_literal(text: str, found: re.Match[str], value: str) -> bool:
-    """Whether a value without quotes is text, as in a settings file or a shell, rather than an expression of a program."""
+    """Whether a value without quotes is text, as in a settings file or a shell, rather than a program's expression."""
     random, sign, after = _looks_random(value), found["sign"], found["after"]
     if after in ("(", "["):
         return False
@@ -325,7 +330,7 @@ def _looks_random(value: str, share: float = 0.22) -> bool:
 
 def _changes(value: str) -> int:
     kinds = value.translate(_KINDS)
-    return sum(one != other for one, other in zip(kinds, kinds[1:], strict=False))
+    return sum(one != other for one, other in pairwise(kinds))
 
 
 _KINDS = {
@@ -335,7 +340,7 @@ _KINDS = {
     **{ord(c): None for c in "+/_-=."},
 }
 
-# -- what looks random --------------------------------------------------------------------------------------------------
+# -- what looks random -------------------------------------------------------------------------------------------------
 
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 _CHECKSUM = re.compile(r"(?:sha\d{1,3}|md5|h1|blake\w*|integrity|digest)[-:=\"' ]{1,4}$", re.IGNORECASE)

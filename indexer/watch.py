@@ -1,8 +1,8 @@
-"""What changes in a workspace, in batches: watchdog's inotify on Linux, its FSEvents on macOS, rescans where neither works.
+"""What changes in a workspace, in batches: inotify on Linux, FSEvents on macOS, rescans where neither works.
 
-A recursive watch of watchdog knows no exceptions: it would watch every folder of node_modules, one kernel watch each, and
-reaching the kernel's limit is silent. So on Linux each folder that counts gets a watch of its own, through watchdog's
-`InotifyFD` (see `indexer.inotify`), one thread for all of them (its observers start a thread per watch). FSEvents watches a tree at no such cost.
+A recursive watch of watchdog knows no exceptions: it would watch every folder of node_modules, one kernel watch each,
+and reaching the kernel's limit is silent. So on Linux each folder that counts gets a watch of its own, with one thread
+for all of them (see `indexer.inotify`; watchdog's observers start a thread per watch). FSEvents watches trees for free.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class _Source(Protocol):
 class Watcher:
     """Tells of changes to the files of a workspace that the ignore rules leave in.
 
-    `on_change` gets paths relative to the workspace, with ``/``. Each may be a file or a folder, new, changed or gone: look
-    again at it and at all that lies or lay in it. `on_rescan` gets the reason why single changes can't be told: compare the
-    whole workspace with what is known of it. Both are called in the watcher's own thread, one at a time.
+    `on_change` gets paths relative to the workspace, with ``/``. Each may be a file or a folder, new, changed or gone:
+    look again at it and at all that lies or lay in it. `on_rescan` gets the reason why single changes can't be told:
+    compare the whole workspace with what is known of it. Both are called in the watcher's own thread, one at a time.
 
     `degraded` says why changes can't be watched, so that rescans must do; empty while they can.
     """

@@ -27,6 +27,12 @@ def made(length: int, alphabet: str = _BASE62) -> str:
 
 HEX = "0123456789abcdef"
 UPPER = string.ascii_uppercase + "234567"
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
 B64URL = _BASE62 + "-_"
 LONG = made(40)
 PASSWORD = "Tr0ub4" + "dor&" + "3x"
@@ -128,15 +134,21 @@ ASSIGNED = {
     "netrc": "machine h.io login a password {}",
 }
 
-FILES = """.env .env.local .env.production app/.env prod.env .envrc id_rsa .ssh/config id_ed25519 deploy.pem server.key a.p12
+FILES = words(
+    """.env .env.local .env.production app/.env prod.env .envrc id_rsa .ssh/config id_ed25519 deploy.pem server.key
+    a.p12
     a.pfx a.jks release.keystore pw.kdbx a.ppk .netrc .npmrc .pypirc .git-credentials credentials.json .aws/credentials
     credentials .docker/config.json .htpasswd service-account.json service_account_prod.json secrets.yaml secrets.yml
     client_secret.json client_secrets.json terraform.tfstate terraform.tfstate.backup prod.tfvars wp-config.php .pgpass
     kubeconfig .kube/config tls.crt ca.cer .dockercfg secrets.toml config/master.key gcloud-key.json ssh_host_rsa_key
-    ID_RSA Server.KEY .bash_history .vault_pass""".split()  # fmt: skip
-OPEN_FILES = """.env.example .env.sample .env.template env.py secrets.py password.py credentials.ts auth.json.example keys.go
+
+    ID_RSA Server.KEY .bash_history .vault_pass"""
+)
+OPEN_FILES = words(
+    """.env.example .env.sample .env.template env.py secrets.py password.py credentials.ts auth.json.example keys.go
     settings.py monkey.py token.c tokens.json.md config.json id_rsa.pub environment.ts credentials/__init__.py key.rs
-    package.json tsconfig.json secrets/README.md locale/en.json""".split()  # fmt: skip
+    package.json tsconfig.json secrets/README.md locale/en.json"""
+)
 
 
 @pytest.mark.parametrize("name", TOKENS)
@@ -171,11 +183,21 @@ def test_a_password_of_letters_alone_counts_too(syntax: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        'api_key = "{}"', "API_KEY={}", "apiKey: '{}'", 'X-Auth-Token: "{}"', '"access_token": "{}"', "token={}&x=1",
-        'AccountKey={};', '--api-key {}', 'Authorization: Bearer {}', 'headers["Authorization"] = "Token {}"',
-        'aws_secret_access_key = {}', 'setx OPENAI_API_KEY "{}"', 'encryption_key:\n  "{}"',
+        'api_key = "{}"',
+        "API_KEY={}",
+        "apiKey: '{}'",
+        'X-Auth-Token: "{}"',
+        '"access_token": "{}"',
+        "token={}&x=1",
+        "AccountKey={};",
+        "--api-key {}",
+        "Authorization: Bearer {}",
+        'headers["Authorization"] = "Token {}"',
+        "aws_secret_access_key = {}",
+        'setx OPENAI_API_KEY "{}"',
+        'encryption_key:\n  "{}"',
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("value", [LONG, made(32, HEX)], ids=["base62", "hex"])
 def test_keys_and_tokens_are_known_by_the_name_they_are_given(line: str, value: str) -> None:
     painted, findings = redact(line.format(value))
@@ -211,20 +233,44 @@ def test_what_is_joined_to_a_secret_goes_with_it() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        'password = os.environ["DB_PASSWORD"]', "password = getpass.getpass('Password: ')", "password: str", "token = next()",
-        'password = "changeme"', 'api_key = "<your key>"', 'password = "${DB_PASSWORD}"', "password: ${{ secrets.X }}",
-        'password = ""', "password=password, user=user", "self.password = password", "def login(password: str | None):",
-        "password: string;", "const secret = await getSecret(id)", 'secret = settings.SECRET_KEY', '"type": "password"',
-        'label = _("Enter your new password")', 'PASSWORD_FIELD = "new_password"', "key = lambda item: item.name2id",
-        'password = "{}".format(x)', "sha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'",
-        "commit 9fceb02d0ae598e95dc970b74767f19372d61af8", 'id = "123e4567-e89b-12d3-a456-426614174000"',
-        "class TokenType(Enum):", 'tokens = tokenize("a b c")', "for key, value in items.items():", "author = 'Ada Lovelace'",
-        "https://example.com:8080/path", "git@github.com:user/repo.git", "test_that_utf8_and_x509_names_stay_as_they_are()",
-        "import numpy as np", 'ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"',
-        'integrity="sha384-oqVuAfXRKap7fdgcCY5uykM6+R9GqQ8K/uxy9rx7HNQlGYl1kPzQho1wx4JwY8wC"', "basic authentication is used",
-        "secrets.token_hex(16)", "if not check_password_hash(user.password, form.password.data):",
+        'password = os.environ["DB_PASSWORD"]',
+        "password = getpass.getpass('Password: ')",
+        "password: str",
+        "token = next()",
+        'password = "changeme"',
+        'api_key = "<your key>"',
+        'password = "${DB_PASSWORD}"',
+        "password: ${{ secrets.X }}",
+        'password = ""',
+        "password=password, user=user",
+        "self.password = password",
+        "def login(password: str | None):",
+        "password: string;",
+        "const secret = await getSecret(id)",
+        "secret = settings.SECRET_KEY",
+        '"type": "password"',
+        'label = _("Enter your new password")',
+        'PASSWORD_FIELD = "new_password"',
+        "key = lambda item: item.name2id",
+        'password = "{}".format(x)',
+        "sha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'",
+        "commit 9fceb02d0ae598e95dc970b74767f19372d61af8",
+        'id = "123e4567-e89b-12d3-a456-426614174000"',
+        "class TokenType(Enum):",
+        'tokens = tokenize("a b c")',
+        "for key, value in items.items():",
+        "author = 'Ada Lovelace'",
+        "https://example.com:8080/path",
+        "git@github.com:user/repo.git",
+        "test_that_utf8_and_x509_names_stay_as_they_are()",
+        "import numpy as np",
+        'ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"',
+        'integrity="sha384-oqVuAfXRKap7fdgcCY5uykM6+R9GqQ8K/uxy9rx7HNQlGYl1kPzQho1wx4JwY8wC"',
+        "basic authentication is used",
+        "secrets.token_hex(16)",
+        "if not check_password_hash(user.password, form.password.data):",
     ],
-)  # fmt: skip
+)
 def test_plain_code_is_left_alone(text: str) -> None:
     assert redact(text) == (text, ())
 
@@ -237,9 +283,35 @@ def test_the_standard_library_is_left_almost_alone() -> None:
 
 
 _PIECES = st.sampled_from(
-    [*TOKENS.values(), PASSWORD, PLAIN, "password = ", '"', "'", "\n", " ", ":", "=", "secret", "key", "://a:", "@h", MARKER,
-     "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "\\n", "Basic ", "é", "İ", "中", "\U0001f600", "\r\n", "(", "+"]
-)  # fmt: skip
+    [
+        *TOKENS.values(),
+        PASSWORD,
+        PLAIN,
+        "password = ",
+        '"',
+        "'",
+        "\n",
+        " ",
+        ":",
+        "=",
+        "secret",
+        "key",
+        "://a:",
+        "@h",
+        MARKER,
+        "-----BEGIN PRIVATE KEY-----",
+        "-----END PRIVATE KEY-----",
+        "\\n",
+        "Basic ",
+        "é",
+        "İ",
+        "中",
+        "\U0001f600",
+        "\r\n",
+        "(",
+        "+",
+    ]
+)
 
 
 @given(st.lists(_PIECES | st.text(max_size=12), max_size=14).map("".join))
