@@ -252,7 +252,7 @@ def _fitting(lines: Lines, first: int, last: int, most: int) -> int:
 def _best_cut(lines: Lines, first: int, end: int, ideal: int, good: set[int]) -> int:
     """The row to end a piece at: the next begins with a statement, after a blank line, not too indented."""
     best, best_score = end, float("-inf")
-    for row in range(min(first + 2, end), end + 2):
+    for row in range(max(first + 1, min(first + 2, end)), end + 2):  # a piece has at least one row
         line = lines.rows[row]
         if not line.strip() or _CONTINUES.match(line):
             continue
