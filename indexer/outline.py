@@ -25,6 +25,7 @@ _KINDS = {
 _CONTAINERS = frozenset({"class", "type", "scope", "module", "section"})
 _DEEPEST = 30  # definitions within definitions
 _LONG_LINE = 4_000  # a file that consists of longer lines has been minified
+_TOO_DEEP = " " * 120
 _QUOTES = "\"'`<> \t"
 _LONGEST_SIGNATURE = 200
 
@@ -43,7 +44,7 @@ def outline(text: str, language: str) -> Outline:
     if not text.isascii():
         text = source.decode("utf-8")  # without lone surrogates, which nothing can store
     lines = Lines(text.split("\n"), language)
-    tongue = None if _is_minified(lines.rows, len(text)) else grammar(language)
+    tongue = None if _is_unfit(lines.rows, len(text), language) else grammar(language)
     # A NUL ends the text for some grammars.
     root = tongue.parse(source.replace(b"\0", b" ")) if tongue else None
     if tongue is None or root is None:
@@ -62,8 +63,11 @@ def outline(text: str, language: str) -> Outline:
     )
 
 
-def _is_minified(rows: list[str], size: int) -> bool:
-    return 2 * sum(len(row) for row in rows if len(row) > _LONG_LINE) > size
+def _is_unfit(rows: list[str], size: int, language: str) -> bool:
+    """Whether a file has no syntax worth finding: minified; or it is so deep that YAML's scanner would crash."""
+    if 2 * sum(len(row) for row in rows if len(row) > _LONG_LINE) > size:
+        return True
+    return language == "yaml" and any(row.startswith(_TOO_DEEP) for row in rows)
 
 
 def _text(source: bytes, node: Node) -> str:
