@@ -65,6 +65,7 @@ class Lines:
         self.rows = rows
         self.language = language
         self.keywords: frozenset[str] = frozenset()
+        self.between = "text"  # the kind of what stands between definitions; "module" in code
         self._mark = LINE_COMMENT.get(language, "//")
         self._above = (self._mark, "@", "#[")
         self._names = _names(language)
@@ -185,10 +186,15 @@ def _loose(
         if owner is None or not is_head:
             only = within[0] if len(within) == 1 and _fills(within[0], start, end) else None
             symbol = only.symbol if only else owner.symbol if owner else ""
-            kind = only.kind if only and only.kind in ("function", "method", "section") else _owner_kind(owner)
+            kind = only.kind if only and only.kind in ("function", "method", "section") else _owner_kind(lines, owner)
             signature, docstring = (only.signature, only.docstring) if only else ("", "")
         else:
-            kind, symbol, signature, docstring = _owner_kind(owner), owner.symbol, owner.signature, owner.docstring
+            kind, symbol, signature, docstring = (
+                _owner_kind(lines, owner),
+                owner.symbol,
+                owner.signature,
+                owner.docstring,
+            )
             if start == first:
                 if owner.kind not in ("scope", "section"):
                     defines.insert(0, owner.name)
@@ -206,9 +212,9 @@ def _fills(item: Item, first: int, last: int) -> bool:
     return 2 * (item.last - item.first + 1) >= last - first + 1
 
 
-def _owner_kind(owner: Item | None) -> str:
+def _owner_kind(lines: Lines, owner: Item | None) -> str:
     if owner is None or owner.kind == "module":
-        return "module"
+        return lines.between
     return "section" if owner.kind == "section" else "class"
 
 

@@ -25,6 +25,8 @@ _KINDS = {
 _CONTAINERS = frozenset({"class", "type", "scope", "module", "section"})
 _DEEPEST = 30  # definitions within definitions
 _LONG_LINE = 4_000  # a file that consists of longer lines has been minified
+_MARKUP = frozenset({"css", "html", "json", "jsonc", "markdown", "toml", "yaml"})
+_NO_SCOPES = ("", "prototype", "module", "exports")
 _TOO_DEEP = " " * 120
 _QUOTES = "\"'`<> \t"
 _LONGEST_SIGNATURE = 200
@@ -51,6 +53,7 @@ def outline(text: str, language: str) -> Outline:
         sections = _headings(text, len(lines.rows)) if language == "restructuredtext" else []
         return Outline(language, tuple(cutting.chunks(lines, sections, None)))
     lines.keywords = tongue.keywords
+    lines.between = "text" if language in _MARKUP else "module"
     matches = tongue.matches(root)
     items = _items(matches, source, lines)
     tree = _nested(items)
@@ -122,7 +125,7 @@ def _name(match: Match, source: bytes) -> tuple[str, str]:
     if node.type.startswith(("string", "attribute", "selectors", "inline", "double_quote", "flow_node")):
         return " ".join(name.split()).strip(_QUOTES)[:80], owner
     *scopes, last = _QUALIFIED.split(name) if not name.startswith(("operator", "[")) else [name]
-    scopes = [scope.partition("<")[0] for scope in scopes if scope and scope != "prototype"]
+    scopes = [scope.partition("<")[0] for scope in scopes if scope not in _NO_SCOPES]
     return " ".join(last.split())[:80], ".".join(scopes) or owner
 
 
@@ -170,7 +173,7 @@ def _signature(item: Item, source: bytes) -> str:
     head = source[start : min(end, start + 2_000)].decode("utf-8", "replace")
     if "\n" in head:
         head = _COMMENT.sub("", head)
-    head = " ".join(head.split())
+    head = " ".join(head.split()).replace("( ", "(").replace(", )", ")")
     # The colon first, since that is all that Python needs.
     head = head[:-1] if head.endswith(":") else _HEAD_END.sub("", head)
     return head[:_LONGEST_SIGNATURE]
