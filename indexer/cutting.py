@@ -112,12 +112,17 @@ class Lines:
 @cache
 def _names(language: str) -> re.Pattern[str]:
     mark = re.escape(LINE_COMMENT.get(language, "//"))
-    if language == "python":
-        skipped = r'"""(?:[^"\\]|\\.|"(?!""))*"""|\'\'\'(?:[^\'\\]|\\.|\'(?!\'\'))*\'\'\''
-    else:
-        skipped = r"/\*.*?\*/"
-    character = "'(?:[^'\\\\\\n]|\\\\.)'" if language in ("rust", "scala") else "'(?:[^'\\\\\\n]|\\\\.)*'"
-    return re.compile(rf'{_NAME}|{skipped}|"(?:[^"\\\n]|\\.)*"|{character}|{mark}[^\n]*', re.DOTALL)
+    longest = [_delimited('"""'), _delimited("'''")] if language == "python" else [r"/\*.*?\*/"]
+    character = r"'(?:[^'\\\n]|\\.)'" if language in ("rust", "scala") else _delimited("'")
+    return re.compile("|".join([_NAME, *longest, _delimited('"'), character, mark + r"[^\n]*"]), re.DOTALL)
+
+
+def _delimited(mark: str) -> str:
+    """A pattern for a string between two marks; one of a single character ends with its line."""
+    quote = mark[0]
+    plain = rf"[^{quote}\\]*" if len(mark) > 1 else rf"[^{quote}\\\n]*"
+    inner = rf"(?:\\.|{quote}(?!{quote * 2}))" if len(mark) > 1 else r"\\."
+    return rf"{mark}{plain}(?:{inner}{plain})*{mark}"
 
 
 def chunks(lines: Lines, items: list[Item], root: Node | None) -> list[Chunk]:

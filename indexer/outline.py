@@ -36,7 +36,6 @@ _DECLARED_NAME = re.compile(r"((?:[\w~]+(?:<[^<>()]*>)?::)*(?:operator\s*[^\s(]+
 _COMMENT = re.compile(r"(?:^|\s)(?:#|//|--).*")
 _HEAD_END = re.compile(r"\s*(?:\{|:|=>|=|\bthen|\bdo|\()\s*$")
 _RST_HEADING = re.compile(r"^(?P<title>\S.*)\n(?P<mark>([=\-~^\"'`#*+.:_])\3{2,})[ \t]*$", re.MULTILINE)
-_PYTHON_STRING = re.compile(r'\s*[rRuU]?("""|\'\'\'|"|\')((?:\\.|(?!\1).)*)\1', re.DOTALL)
 
 
 def outline(text: str, language: str) -> Outline:
@@ -181,12 +180,23 @@ def _signature(item: Item, source: bytes) -> str:
 
 def _docstring(item: Item, source: bytes, lines: Lines, top: int) -> str:
     if lines.language == "python" and item.body is not None:
-        start = item.body.start_byte
-        if source[start : start + 1] in b"\"'rRuU":
-            inside = _PYTHON_STRING.match(source[start : item.body.end_byte].decode("utf-8", "replace"))
-            if inside:
-                return "\n".join(map(str.strip, inside[2].split("\n"))).strip()
+        inside = _python_docstring(source, item.body.start_byte, item.body.end_byte)
+        if inside:
+            return inside
     return lines.comment(top, item.first) if top < item.first else ""
+
+
+def _python_docstring(source: bytes, start: int, end: int) -> str:
+    if source[start : start + 1] in b"rRuU":
+        start += 1
+    mark = source[start : start + 1]
+    if mark not in (b'"', b"'"):
+        return ""
+    if source.startswith(mark * 3, start):
+        mark *= 3
+    start += len(mark)
+    said = source[start : max(start, source.find(mark, start, end))].decode("utf-8", "replace")
+    return "\n".join([line.strip() for line in said.split("\n")]).strip()
 
 
 def _definition(item: Item) -> Definition:
