@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text with their ends, split where editors split: not at form feeds and their like."""
+    return _LINE.findall(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,16 +87,22 @@ class Explanation:
 # -- which files count -------------------------------------------------------------------------------------------------
 
 
-def listing(workspace: Path, rules: FileRules, skipped: _Skip | None = None) -> Iterator[Listed]:
-    """Walk a workspace: the files that count, folder by folder in the order of their names.
+def listing(workspace: Path, rules: FileRules, skipped: _Skip | None = None, top: str = "") -> Iterator[Listed]:
+    """Walk a workspace, or a folder in it: the files that count, folder by folder in the order of their names.
 
     Args:
         workspace: its folder; where it isn't there, nothing is listed.
         rules: the settings.
         skipped: told of each file or folder that stays out, and why; of an ignored folder, not of what is in it.
+        top: where to begin, as ``a/b``; it must count itself.
     """
     root = _real(workspace)
-    for folder, _, entries in _visit(root, "", outermost(root, rules.exclude), rules, skipped or _tell_nobody):
+    scope = outermost(root, rules.exclude)
+    begin = ""
+    for name in PurePosixPath(top).parts:
+        _, scope = _enter_folder(root, begin, scope)
+        begin += f"{name}/"
+    for folder, _, entries in _visit(root, begin, scope, rules, skipped or _tell_nobody):
         for entry in entries:
             facts = _stat(entry)
             if facts is not None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import chain
 
 # Letters and digits of any script; CJK characters are words of their own kind, taken apart below.
-_WORD = re.compile(r"[^\W_][\w]*|_+[^\W_]\w*")
+_WORD = re.compile(r"\w+")
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _PIECE = re.compile(rf"[{_CJK}]+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_{_CJK}]+")
 _IS_CJK = re.compile(rf"[{_CJK}]")
@@ -21,13 +21,18 @@ def words(text: str) -> list[str]:
     An identifier gives its parts (camelCase, snake_case, digits) and, if it has several, itself whole;
     a run of CJK characters gives its overlapping pairs.
     """
-    return list(chain.from_iterable(map(parts, _WORD.findall(text))))
+    return list(chain.from_iterable(map(parts, identifiers(text))))
+
+
+def identifiers(text: str) -> list[str]:
+    """The identifiers and words of a text as they stand, in order."""
+    return _WORD.findall(text)
 
 
 @lru_cache(_CACHED)
 def parts(word: str) -> tuple[str, ...]:
     """The search terms of one identifier or word, as `words` gives them."""
-    if len(word) > _LONGEST:
+    if len(word) > _LONGEST and word.isascii():
         return ()
     if word.isascii() and word.islower() and word.isalpha():
         return (word,) if len(word) > 1 else ()

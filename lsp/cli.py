@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,20 @@ def _parser() -> argparse.ArgumentParser:
     complete.add_argument("--json", action="store_true", help="print one JSON document")
     complete.set_defaults(handler=_complete)
 
+    index = commands.add_parser("index", help="bring the index of a folder up to date")
+    index.add_argument("folder", metavar="DIR", nargs="?", type=Path, default=Path(), help="default: the current one")
+    index.add_argument("--rebuild", action="store_true", help="make it anew")
+    index.add_argument("--explain", metavar="FILE", type=Path, help="say why a file is in or out, and what is redacted")
+    index.add_argument("--json", action="store_true", help="print one JSON document")
+    index.set_defaults(handler=_index)
+
+    search = commands.add_parser("search", help="find the places of a folder that answer a question")
+    search.add_argument("query", help="in words or in code")
+    search.add_argument("folder", metavar="DIR", nargs="?", type=Path, default=Path(), help="default: the current one")
+    search.add_argument("-k", type=_whole, default=10, help="how many places (default 10)")
+    search.add_argument("--json", action="store_true", help="print one JSON document")
+    search.set_defaults(handler=_search)
+
     model_commands.add_parser(commands)
 
     replay = commands.add_parser("replay", help="type real code as a person does, and say what completing it costs")
@@ -99,6 +114,20 @@ def _complete(arguments: argparse.Namespace) -> int:
 
     path, line, column = arguments.place
     return complete_command(path, line, column, arguments.workspace or Path.cwd(), arguments.n, arguments.json)
+
+
+def _index(arguments: argparse.Namespace) -> int:
+    from lsp.searching import explain_command, index_command
+
+    if arguments.explain is not None:
+        return explain_command(arguments.folder, arguments.explain, as_json=arguments.json)
+    return index_command(arguments.folder, rebuild=arguments.rebuild, as_json=arguments.json)
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    from lsp.searching import search_command
+
+    return search_command(arguments.query, arguments.folder, arguments.k, as_json=arguments.json)
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -172,6 +201,8 @@ def _speed(text: str) -> float:
 
 def run() -> NoReturn:
     """The console script."""
+    # numpy's products here are small: threads that wait for each other would only take the cores from the model.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
     sys.exit(main())

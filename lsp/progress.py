@@ -1,4 +1,4 @@
-"""The editor's progress bar while the model loads."""
+"""The editor's progress bars: while the model loads, and while the workspace is indexed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
+from indexer.keeper import Freshness
 from lsp.engine.protocol import State
 
 if TYPE_CHECKING:
     from pygls.lsp.server import LanguageServer
 
 
-class LoadProgress:
-    """Shows each load as one ``$/progress``, for clients that can show progress.
+class WorkProgress:
+    """Shows one kind of work, each time it is done, as one ``$/progress``, for clients that can show it.
 
     Args:
         server: whose client to tell.
@@ -24,23 +25,53 @@ class LoadProgress:
         self._server = server
         self._token: str | None = None
 
-    def show(self, state: State) -> None:
-        """Begin, report or end, as the engine's state demands."""
+    def report(self, message: str, percentage: int) -> None:
+        """Say how far the work is, 0 to 100; the first time it begins."""
         window = self._server.client_capabilities.window
         if not (window and window.work_done_progress):
             return
         progress = self._server.work_done_progress
-        percent = round(100 * state.progress)
-        if state.state in ("starting", "restarting"):
-            if self._token is None:
-                self._token = str(uuid.uuid4())
-                # The client answers this request later; it may be told of progress meanwhile.
-                progress.create(self._token)
-                begin = types.WorkDoneProgressBegin("midline", message="loading the model", percentage=percent)
-                progress.begin(self._token, begin)
-            else:
-                message = state.detail or "loading the model"
-                progress.report(self._token, types.WorkDoneProgressReport(message=message, percentage=percent))
-        elif self._token is not None:
-            progress.end(self._token, types.WorkDoneProgressEnd(message=state.detail or state.state))
+        if self._token is None:
+            self._token = str(uuid.uuid4())
+            # The client answers this request later; it may be told of progress meanwhile.
+            progress.create(self._token)
+            progress.begin(self._token, types.WorkDoneProgressBegin("midline", message=message, percentage=percentage))
+        else:
+            progress.report(self._token, types.WorkDoneProgressReport(message=message, percentage=percentage))
+
+    def end(self, message: str) -> None:
+        """The work is done, or failed."""
+        if self._token is not None:
+            self._server.work_done_progress.end(self._token, types.WorkDoneProgressEnd(message=message))
             self._token = None
+
+
+def show_load(progress: WorkProgress, state: State) -> None:
+    """What an engine's state says about loading its model."""
+    if state.state in ("starting", "restarting"):
+        progress.report(state.detail or "loading the model", round(100 * state.progress))
+    else:
+        progress.end(state.detail or state.state)
+
+
+class IndexProgress:
+    """What an index's state says about indexing.
+
+    Args:
+        progress: where to show it.
+    """
+
+    _WORTH_SHOWING = 200  # files; fewer are done before a bar is read
+
+    def __init__(self, progress: WorkProgress) -> None:
+        self._progress = progress
+        self._most = 0
+
+    def show(self, index: Freshness) -> None:
+        """The state has changed."""
+        self._most = max(self._most, index.pending) if index.state == "busy" else 0
+        if self._most >= self._WORTH_SHOWING:
+            done = self._most - index.pending
+            self._progress.report(f"indexing {done:,} of {self._most:,} files", round(100 * done / self._most))
+        elif index.state != "busy":
+            self._progress.end(f"{index.files:,} files indexed" if index.state == "ready" else index.detail)

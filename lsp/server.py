@@ -13,11 +13,12 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
+from indexer.keeper import Freshness
 from lsp import __version__
 from lsp.documents import Document, DocumentStore, path_of
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
-from lsp.progress import LoadProgress
+from lsp.progress import IndexProgress, WorkProgress, show_load
 from lsp.protocol import Protocol, requested_cursor
 from lsp.session import Outbox, Session, watch_parent
 
@@ -33,10 +34,11 @@ class MidlineServer(LanguageServer):
 
     def __init__(self) -> None:
         super().__init__("midline", __version__, protocol_cls=Protocol)
-        self.session = Session(Outbox(self.warn, self.on_state))
+        self.session = Session(Outbox(self.warn, self.on_state, self.on_index))
         self.options: Any = None  # the settings that the editor sent last
         self._background: set[asyncio.Task[None]] = set()  # or asyncio would forget them
-        self.load_progress = LoadProgress(self)
+        self.load_progress = WorkProgress(self)
+        self.index_progress = IndexProgress(WorkProgress(self))
 
     def document(self, uri: str) -> Document | None:
         """The open document of this URI."""
@@ -50,7 +52,12 @@ class MidlineServer(LanguageServer):
 
     def on_state(self, state: State) -> None:
         """Tell the editor that the engine's state changed."""
-        self.load_progress.show(state)
+        show_load(self.load_progress, state)
+        self.protocol.notify("midline/statusChanged", self.session.status_now())
+
+    def on_index(self, index: Freshness) -> None:
+        """Tell the editor that the index's state changed."""
+        self.index_progress.show(index)
         self.protocol.notify("midline/statusChanged", self.session.status_now())
 
     def report_server_error(self, error: Exception, source: Any) -> None:
@@ -107,6 +114,27 @@ def make_server() -> MidlineServer:
     def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
         server.options = _section(params.settings, server.options)
         server.in_background(server.configure())
+
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def did_open(params: types.DidOpenTextDocumentParams) -> None:
+        server.session.opened(server.document(params.text_document.uri))
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    def did_change(params: types.DidChangeTextDocumentParams) -> None:
+        server.session.edited(server.document(params.text_document.uri))
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def did_save(params: types.DidSaveTextDocumentParams) -> None:
+        server.session.saved(params.text_document.uri)
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def did_change_watched_files(params: types.DidChangeWatchedFilesParams) -> None:
+        for change in params.changes:
+            server.session.index.changed(path_of(change.uri))
+
+    @server.feature(types.SHUTDOWN)
+    async def shutdown(_: None) -> None:
+        await server.session.index.close()
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:

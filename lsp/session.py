@@ -14,15 +14,17 @@ import pathspec
 import psutil
 from lsprotocol import types
 
+from indexer.keeper import Freshness
 from lsp import settings as settings_module
 from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
 from lsp.completion.stats import CompletionStats
-from lsp.documents import Cursor, Document
+from lsp.documents import Cursor, Document, path_of
 from lsp.engine.client import EngineClient
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
+from lsp.indexing import WorkspaceIndex
 from lsp.settings import Settings
 from lsp.status import status_of
 
@@ -39,10 +41,12 @@ class Outbox:
     Args:
         warn: show a message to the user.
         state: the engine's state changed.
+        index: the index's state changed.
     """
 
     warn: Callable[[str], None]
     state: Callable[[State], None]
+    index: Callable[[Freshness], None]
 
 
 class Session:
@@ -59,6 +63,7 @@ class Session:
         self._workspace: Path | None = None
         self._engine: EngineClient | None = None
         self._completer: Completer | None = None
+        self.index = WorkspaceIndex(outbox.index)
         self._problem = State("starting")  # the engine's state where there is no client of it
         self._excluded = pathspec.GitIgnoreSpec([])
         self._last: dict[str, Any] | None = None
@@ -87,6 +92,10 @@ class Session:
                 self._warn_once(problem)
             self._excluded = pathspec.GitIgnoreSpec.from_lines(set(patterns).difference(wrong))
             await self._choose_engine()
+            try:
+                await self.index.configure(workspace, self.settings)
+            except MidlineError as error:
+                self._warn_once(str(error))
 
     async def _choose_engine(self) -> None:
         if not self.settings.completion.enabled:
@@ -208,8 +217,25 @@ class Session:
         if self.state.state in ("ready", "busy"):
             await self._completer.warm_up(document.cursor(position))
 
+    def edited(self, document: Document | None) -> None:
+        """The user changed a document."""
+        self.index.typed()
+        self.opened(document)
+
+    def opened(self, document: Document | None) -> None:
+        """The editor holds a document as it is now."""
+        if document is not None and not document.oversized and not document.binary:
+            self.index.opened(document.fs_path, document.source)
+
+    def saved(self, uri: str) -> None:
+        """What the editor has of a document is on the disk now."""
+        path = path_of(uri)
+        self.index.opened(path, None)
+        self.index.changed(path)
+
     def closed(self, uri: str) -> None:
         """The editor closed a document."""
+        self.index.opened(path_of(uri), None)
         for task in (self._running.get(uri), self._ahead.pop(uri, None)):
             if task:
                 task.cancel()
@@ -248,7 +274,7 @@ class Session:
 
     def status_now(self) -> dict[str, Any]:
         """As ``midline/statusChanged`` says, from what is known without asking the engine."""
-        return status_of(self.state, self.settings, self.stats, self._last)
+        return status_of(self.state, self.settings, self.stats, self._last, self.index.freshness)
 
 
 def _is_pattern(text: str) -> bool:

@@ -176,13 +176,23 @@ class CompletionSettings:
 class IndexSettings:
     """What of the workspace is searched for context."""
 
-    enabled: bool = _setting(True, bool, "Whether to index the workspace. Nothing reads it yet.")
+    enabled: bool = _setting(True, bool, "Whether to index the workspace.")
     exclude: tuple[str, ...] = _setting(
-        (), _STRINGS, "Files not to index, as patterns of .gitignore. Nothing reads it yet."
+        (),
+        _STRINGS,
+        "Files not to index, as patterns of .gitignore. What .gitignore and .midlineignore name stays out anyhow.",
     )
-    max_file_kib: int = _setting(
-        512, int, "Larger files are not indexed, in KiB. Nothing reads it yet.", between=(1, 102_400)
+    max_file_kib: int = _setting(512, int, "Larger files are not indexed, in KiB.", between=(1, 102_400))
+    workers: int | Literal["auto"] = _setting(
+        "auto",
+        int,
+        "Processes that index; auto: one fewer than there are cores, beside an editor.",
+        between=(1, 64),
+        also=("auto",),
+        user_only=True,
     )
+    pause_on_battery: bool = _setting(True, bool, "Whether indexing waits while the machine runs on its battery.")
+    pause_while_typing: bool = _setting(True, bool, "Whether indexing waits while you type.")
 
 
 @dataclass(frozen=True)
@@ -192,7 +202,7 @@ class PrivacySettings:
     exclude: tuple[str, ...] = _setting(
         (),
         _STRINGS,
-        "Files never to complete in, as patterns of .gitignore. "
+        "Files never to complete in, nor to index, as patterns of .gitignore. "
         "The lists of all sources are joined: a workspace can add to yours, not take from it.",
         joined=True,
     )

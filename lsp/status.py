@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import psutil
 from rich.console import Console
 from rich.filesize import decimal
 
+from indexer.keeper import Freshness
 from lsp.choice import engine_config
 from lsp.completion.stats import CompletionStats
 from lsp.engine import protocol
@@ -21,7 +23,11 @@ from lsp.settings import Settings, load
 
 
 def status_of(
-    state: State, settings: Settings, stats: CompletionStats, last_completion: dict[str, Any] | None
+    state: State,
+    settings: Settings,
+    stats: CompletionStats,
+    last_completion: dict[str, Any] | None,
+    index: Freshness = Freshness("disabled"),
 ) -> dict[str, Any]:
     """As ``midline/status`` answers and ``midline/statusChanged`` says."""
     return {
@@ -40,7 +46,7 @@ def status_of(
             "threads": state.threads,
             "prefill_per_second": state.prefill_per_second,
         },
-        "index": {"state": "disabled", "files": 0, "chunks": 0, "pending": 0},
+        "index": asdict(index),
         "completion": stats.as_dict()
         | {"tokens_prewarmed": state.tokens_prewarmed, "tokens_restored": state.tokens_restored},
         "chat": {"state": "disabled"},

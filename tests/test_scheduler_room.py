@@ -117,7 +117,6 @@ def test_a_base_prepared_meanwhile_gives_its_cells_back_to_a_completion() -> Non
     assert rig.texts(completion)[0] == expected_texts(rig.requests[completion])[0]
 
 
-@pytest.mark.xfail(strict=True, reason="decoding along takes cells that are promised, and then the chat is refused")
 def test_a_chat_that_gave_its_cells_to_a_completion_goes_on_afterwards() -> None:
     rig = Rig(n_ctx=100)
     chat = rig.submit("", "chat", base=talkative("a", 60), max_tokens=60, priority="chat", heal=False)
@@ -140,15 +139,41 @@ def test_a_cache_that_is_full_before_its_time_gives_up_idle_sequences() -> None:
     assert len(rig.scheduler.ledger) < 4
 
 
-def test_a_cache_that_is_full_of_requests_fails_the_latest() -> None:
+def test_a_cache_that_is_full_of_requests_serves_one_after_the_other() -> None:
     rig = Rig(n_ctx=400)
     first = rig.submit("ab", "one", base="a" + LONG[:90])
     second = rig.submit("cd", "two", base="b" + LONG[:90])
     rig.llama.capacity = 110
     rig.run()
-    assert rig.texts(first)[0] == expected_texts(rig.requests[first])[0]
-    assert rig.failed(second).cure == "Set a larger `model.n_ctx`."
+    for request in (first, second):
+        assert rig.texts(request)[0] == expected_texts(rig.requests[request])[0]
+    rig.check_cache()
+
+
+def test_a_cache_that_is_too_small_for_a_single_request_fails_it() -> None:
+    rig = Rig(n_ctx=400)
+    request = rig.submit("ab", "one", base="a" + LONG[:90])
+    rig.llama.capacity = 60
+    rig.run()
+    assert rig.failed(request).cure == "Set a larger `model.n_ctx`."
+    rig.llama.capacity = 400
     rig.complete("ab")
+
+
+def test_a_chat_is_paused_for_a_completion_that_needs_its_cells_and_loses_nothing() -> None:
+    rig = Rig(n_ctx=130)
+    chat = rig.submit("", "chat", base=talkative("a", 50), max_tokens=50, priority="chat", heal=False)
+    while len(rig.told[chat]) < 20:
+        rig.step()
+    completion = rig.submit("", "file", base=talkative(LONG[:80], 25), max_tokens=25, heal=False)
+    rig.step()
+    rig.run()
+    for request in (completion, chat):
+        assert rig.done(request).reason == "length"
+        assert rig.texts(request)[0] == expected_texts(rig.requests[request])[0]
+    # What had been its own is computed again, and told.
+    assert rig.done(chat).usage.tokens_generated == 50
+    rig.check_cache()
 
 
 # -- failures -------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ class Job:
     first_token: float = 0.0
     evaluated: int = 0
     reused: int = 0
+    recomputed: int = 0  # of what a more urgent request took the cells
     why: Why = "first_use"
     cancelled: bool = False
     runs: list[Run] = field(default_factory=list)
@@ -52,10 +53,14 @@ class Job:
         return [run for run in self.runs if not run.ended]
 
     @property
+    def answers_owed(self) -> int:
+        """How many tokens it may still generate."""
+        return self.request.max_tokens * self.request.branches - sum(run.generated for run in self.runs)
+
+    @property
     def owed(self) -> int:
         """How many cells it may still take."""
-        answers = self.request.max_tokens * self.request.branches - sum(run.generated for run in self.runs)
-        return answers + sum(len(run.pending) for run in self.open_runs)
+        return self.answers_owed + sum(len(run.pending) for run in self.open_runs)
 
     def usage(self) -> Usage:
         """What it cost up to now."""
@@ -64,15 +69,16 @@ class Job:
         def ms(start: float, end: float) -> float:
             return round((end - start) * 1000, 2) if start and end else 0.0
 
+        reasons: dict[Why, int] = {self.why: self.evaluated, "paused": self.recomputed}
         return Usage(
-            tokens_evaluated=self.evaluated,
+            tokens_evaluated=self.evaluated + self.recomputed,
             tokens_reused=self.reused,
             tokens_generated=sum(run.generated for run in self.runs),
             queue_ms=ms(self.arrived, self.started or now),
             prefill_ms=ms(self.started, self.prefilled or now),
             first_token_ms=ms(self.arrived, self.first_token),
             generate_ms=ms(self.prefilled, now),
-            why={self.why: self.evaluated} if self.evaluated else {},
+            why={why: count for why, count in reasons.items() if count},
         )
 
 

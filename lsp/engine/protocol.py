@@ -25,7 +25,7 @@ SpecialName = Literal["bos", "prefix", "suffix", "middle", "separator", "reposit
 Priority = Literal["completion", "chat", "anchor", "warm"]
 # Why a prompt's token was computed: the key had no sequence yet; it had one, which was evicted; the prompt differs
 # from it before its last special token (another base); or only behind that (typing).
-Why = Literal["first_use", "evicted", "base_changed", "typed"]
+Why = Literal["first_use", "evicted", "base_changed", "typed", "paused"]
 
 
 class Special(msgspec.Struct, tag="special", frozen=True):

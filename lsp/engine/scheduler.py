@@ -186,23 +186,27 @@ class Scheduler:
             for other in [a for a in self._active if a.request.key == job.request.key and a.rank > job.rank]:
                 # What it has computed stays in the sequence: the newcomer takes over from there.
                 self._end(other, Done(other.request.id, "cancelled", other.usage()))
-            if not self.ledger.is_active(job.request.key):
-                self._start(job)
+            # One that was paused for want of cells would take them away again at once.
+            paused = bool(job.runs) and any(not other.background for other in self._active)
+            if not paused and not self.ledger.is_active(job.request.key) and not self._start(job):
+                return  # or those behind it would take the cells that it waits for
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Job) -> bool:
+        """Give a job a sequence, or refuse it; False if it has to wait for cells."""
         request = job.request
-        prompt = compile_prompt(request.prompt, self._llama.vocabulary, self._tokenize, request.heal)
-        if not prompt.tokens:
+        run = job.runs[0] if job.runs else self._first_run(request)
+        tokens = run.pending  # of a request that was paused, also what it has generated
+        if not tokens:
             self._end(job, Failed(request.id, "The prompt is empty."))
-            return
+            return True
         known = self.ledger.holds(request.key)
         # Less urgent requests can wait for the cells that this one gives back.
         promised = sum(other.owed for other in self._active if other.rank <= job.rank)
         try:
-            plan = self.ledger.plan(request.key, prompt.tokens, job.owed + promised)
+            plan = self.ledger.plan(request.key, tokens, job.answers_owed + promised)
         except OutOfCellsError:
-            self._wait_for_cells(job, len(prompt.tokens))
-            return
+            self._wait_for_cells(job, len(tokens))
+            return job not in self._waiting
         self._bring_to(plan.seq, plan.keep)
         if plan.copy_from is not None:
             self._llama.copy(plan.copy_from, plan.seq, plan.keep, plan.copy_to)
@@ -210,13 +214,23 @@ class Scheduler:
             self._bring_to(seq, 0)
         evicted = self.ledger.was_evicted(request.key)
         self.ledger.apply(plan, request.key)
-        base = base_length(prompt.tokens, self._llama.vocabulary)
         self._waiting.remove(job)
         self._active.append(job)
+        run.seq, run.pending = plan.seq, tokens[plan.reused :]
+        if run.generated:
+            job.recomputed += len(run.pending) - 1
+            return True
+        job.recomputed += job.evaluated  # of a prompt that was paused
+        job.evaluated = 0
+        job.runs = [run]
         job.started = time.perf_counter()
         job.reused = plan.reused
-        job.why = _why(known, evicted, plan.reused, base)
-        job.runs = [Run(0, plan.seq, prompt.tokens[plan.reused :], prompt.heal, base)]
+        job.why = _why(known, evicted, plan.reused, run.base)
+        return True
+
+    def _first_run(self, request: Generate) -> Run:
+        prompt = compile_prompt(request.prompt, self._llama.vocabulary, self._tokenize, request.heal)
+        return Run(0, -1, prompt.tokens, prompt.heal, base_length(prompt.tokens, self._llama.vocabulary))
 
     def _bring_to(self, seq: int, length: int) -> None:
         """Cut ``seq``, or restore the checkpoint at ``length`` where its memory can't be cut."""
@@ -227,10 +241,24 @@ class Scheduler:
         """Leave ``job`` waiting for the cells of others, taking them from less urgent ones; or refuse it."""
         lower = [other for other in self._active if other.rank > job.rank]
         if lower:
-            victim = lower[-1]
-            self._end(victim, Done(victim.request.id, "cancelled", victim.usage()))
+            self._give_way(in_turn(lower)[-1])
         elif not self._active:
             self._end(job, self._too_long(job, length))
+
+    def _give_way(self, job: Job) -> None:
+        """Let go of a job's sequence: background work ends; what a user waits for goes on when there is room again."""
+        if job.background:
+            self._end(job, Done(job.request.id, "cancelled", job.usage()))
+            return
+        self._drop([run.seq for run in job.runs[1:]])  # fewer alternatives rather than none
+        del job.runs[1:]
+        self._end_if_complete(job)
+        if job in self._active:
+            run = job.runs[0]
+            run.pending = self.ledger.tokens(run.seq) + run.pending
+            self._active.remove(job)
+            self._waiting.append(job)
+            self.ledger.release(run.seq)
 
     def _too_long(self, job: Job, length: int) -> Failed:
         return Failed(
@@ -317,7 +345,7 @@ class Scheduler:
             return
         except NoCellsError:
             self._undo(batch)
-            self._make_room(batch)
+            self._make_room()
             return
         except RuntimeError as error:
             self._fail(batch, str(error))
@@ -417,7 +445,8 @@ class Scheduler:
         self._end_if_complete(job)
 
     def _end_if_complete(self, job: Job) -> None:
-        if job in self._active and not job.open_runs:
+        under_way = job in self._active or (job in self._waiting and bool(job.runs))
+        if under_way and not job.open_runs:
             self._end(job, Done(job.request.id, job.runs[0].ended or "length", job.usage()))
 
     def _end(self, job: Job, last: Done | Failed) -> None:
@@ -448,18 +477,19 @@ class Scheduler:
                 self._bring_to(run.seq, point)
                 self.ledger.cut(run.seq, point)
 
-    def _make_room(self, batch: Batch) -> None:
+    def _make_room(self) -> None:
+        """Give the cells of somebody back to a cache that is full before its time."""
         oldest = self.ledger.oldest_idle()
         if oldest is not None:
             self._bring_to(oldest, 0)
             self.ledger.evict(oldest)
             return
-        # Background work goes first; the next turn finds its sequence idle.
-        job = in_turn([other for other in self._active if other.background] or [job for job, _, _ in batch])[-1]
-        if job.background:
-            self._end(job, Done(job.request.id, "cancelled", job.usage()))
+        # The next turn finds its sequence idle.
+        *others, last = in_turn(self._active)
+        if others or last.background:
+            self._give_way(last)
         else:
-            self._end(job, self._too_long(job, len(self.ledger.tokens(job.runs[0].seq))))
+            self._end(last, self._too_long(last, len(self.ledger.tokens(last.runs[0].seq))))
 
     def _fail(self, batch: Batch, reason: str) -> None:
         self._failures += 1

@@ -1,0 +1,234 @@
+"""A workspace's index: opened, kept fresh, asked. What the rest of midline sees of `indexer`."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+from indexer import graph
+from indexer.chunk import Outline
+from indexer.digest import digest, maker
+from indexer.embedding import default_embedder
+from indexer.embedding.embedder import TextReranker
+from indexer.files import FileRules
+from indexer.languages import language_of
+from indexer.scan import MakeEmbedder, Scanner, Workload
+from indexer.search import Hit, Ranking, search
+from indexer.secrets import redact
+from indexer.store import Store, is_damage, remove, set_aside
+from indexer.view import View, Views
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How much an index holds."""
+
+    files: int
+    chunks: int
+    skipped: int
+    """Files that are listed but kept out, as binary or too large."""
+    languages: dict[str, int]
+    """Files of each language, most first."""
+    bytes: int
+    """On disk."""
+
+
+class Index:
+    """The index of one workspace. Safe to use from several threads and processes: one of them writes, all may ask.
+
+    Raises (any method that asks or writes):
+        OSError, sqlite3.DatabaseError: the disk is full or fails; a damaged index is made again instead.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        folder: Path,
+        rules: FileRules = FileRules(),
+        make_embedder: MakeEmbedder = default_embedder,
+    ) -> None:
+        """Open it, as its writer if nobody else is.
+
+        Args:
+            workspace: the folder that is indexed; nothing is written there.
+            folder: where this workspace's index is kept, as `folder_of` gives it.
+            rules: what stays out.
+            make_embedder: a function at the top of a module, since worker processes call it too.
+
+        Raises:
+            OSError: the folder can't be used.
+            sqlite3.OperationalError: somebody else is only beginning to write it.
+        """
+        self.workspace = workspace
+        self.rules = rules
+        self._folder = folder
+        self._make_embedder = make_embedder
+        self._embedder = make_embedder()
+        self._lock = threading.RLock()
+        self._importance: dict[str, float] = {}
+        self._importance_rev = -1
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._writer = FileLock(folder / "writer.lock", mode=0o600)
+        self._open()
+
+    def _open(self) -> None:
+        self._store = Store.open(self._folder, writable=self.become_writer())
+        if self._store.writable and self._store.meta("workspace") != str(self.workspace):
+            self._store.set_meta("workspace", str(self.workspace))
+        self._views = Views(self._store, maker(self._embedder), self._embedder.dims)
+        self._scanner = Scanner(self.workspace, self._store, self.rules, self._make_embedder)
+
+    @property
+    def writable(self) -> bool:
+        """Whether this process is the one that writes it."""
+        return self._store.writable
+
+    def become_writer(self) -> bool:
+        """Take the writer's place if it is free; whether we have it. Takes effect with the next scan."""
+        try:
+            self._writer.acquire(blocking=False)
+        except Timeout:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of it."""
+        with self._lock:
+            self._store.close()
+            self._writer.release()
+
+    def scan(self, load: Workload = Workload(), *, rebuild: bool = False) -> int:
+        """Bring it up to date with the whole workspace; how many files had changed. A reader only takes note.
+
+        Args:
+            load: how the machine may be used.
+            rebuild: forget everything first.
+        """
+        with self._lock:
+            if rebuild and self.writable:
+                self._store.close()
+                remove(self._folder)
+                self._open()
+            elif not self.writable and self.become_writer():
+                self._store.close()
+                self._open()
+        if not self.writable:
+            return 0
+        changed = self._mended(lambda: self._scanner.scan(load))
+        self._merged()
+        return changed
+
+    def update(self, paths: Iterable[str], load: Workload = Workload()) -> int:
+        """Bring some files up to date, by their paths in the workspace; how many had changed. Readers do nothing."""
+        if not self.writable:
+            return 0
+        paths = list(paths)
+        changed = self._mended(lambda: self._scanner.update(paths, load))
+        self._merged()
+        return changed
+
+    def overlay(self, path: str, text: str | None) -> None:
+        """Let a file be as the editor has it, though that isn't saved; None: as it is on the disk."""
+        redacted = redact(text)[0] if text is not None else None
+        if redacted is None or redacted == self._stored(path):
+            self._views.overlay(path, None)
+        else:
+            self._views.overlay(path, digest(path, language_of(path), redacted, self._embedder))
+
+    def _stored(self, path: str) -> str | None:
+        """A file's text as it is on the disk, redacted; None if it isn't in the index."""
+        view = self.view()
+        file = view.files.get(view.by_path.get(path, 0))
+        try:
+            return self._store.outline(file.content)[1] if file and file.content is not None else None
+        except KeyError:
+            return None
+
+    def search(
+        self,
+        query: str,
+        count: int = 10,
+        *,
+        ranking: Ranking = Ranking(),
+        reranker: TextReranker | None = None,
+    ) -> list[Hit]:
+        """The best chunks for a question in words or code, best first; see `indexer.search`."""
+        return self._mended(
+            lambda: search(
+                self._views.current(),
+                query,
+                self._embedder,
+                count,
+                ranking=ranking,
+                importance=self._ranked(),
+                reranker=reranker,
+            )
+        )
+
+    def outline(self, path: str) -> tuple[Outline, str] | None:
+        """A file's outline and its redacted text, as it was digested; None if it isn't in the index."""
+        view = self.view()
+        try:
+            return view.outline(view.by_path[path])
+        except KeyError:
+            return None
+
+    def view(self) -> View:
+        """The index at this moment, for whoever asks more than one thing of it."""
+        return self._mended(lambda: self._views.current())
+
+    def totals(self) -> Totals:
+        """How much it holds."""
+        files, chunks, languages, skipped = self._store.totals()
+        return Totals(files, chunks, skipped, languages, self._store.bytes())
+
+    def _merged(self) -> None:
+        """Put what changed with the rest, once it is much."""
+        self._views.current()
+        if self._views.wants_merging:
+            self._views.merge()
+
+    def _ranked(self) -> dict[str, float]:
+        return self._importance
+
+    def rank(self) -> None:
+        """Find out anew which files others build upon: after a scan, in the background, as it takes a while."""
+        rev = self._store.rev
+        if rev != self._importance_rev:
+            files = ((row.path, row.language, imports) for row, imports in self._store.imports())
+            self._importance = graph.importance(files)
+            self._importance_rev = rev
+
+    def _mended(self, work: Callable[[], _T]) -> _T:
+        """What ``work`` gives; where the index turns out to be damaged it is set aside, once, and begun anew."""
+        try:
+            return work()
+        except sqlite3.DatabaseError as error:
+            if not self.writable or not is_damage(error):
+                raise
+            with self._lock:
+                self._store.close()
+                aside = set_aside(self._folder)
+                _log.warning("The index is damaged (%s) and is made again. The damaged one: %s", error, aside)
+                self._open()
+            self._scanner.scan()
+            return work()
+
+
+def folder_of(root: Path, workspace: Path) -> Path:
+    """Where a workspace's index is kept under ``root``: by its real path, with its name for people."""
+    real = os.path.realpath(workspace)
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in Path(real).name)[:40]
+    return root / f"{name or 'root'}-{hashlib.blake2b(os.fsencode(real), digest_size=8).hexdigest()}"

@@ -1,0 +1,296 @@
+"""Where in the workspace is the answer to a question? Words, meaning, names and places, made one order."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer import lexical, vectors
+from indexer.embedding.embedder import TextEmbedder, TextReranker
+from indexer.glossary import translated
+from indexer.rows import query_terms
+from indexer.segment import Segment
+from indexer.tokens import identifiers, words
+from indexer.view import View
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What each source is worth, in standard deviations of a score; 0 switches it off.
+
+    Chosen on repositories that are not among those of the final figure (``bench/retrieval``).
+    """
+
+    lexical: float = 1.0
+    dense: float = 1.0
+    symbol: float = 1.5
+    """For a chunk whose name is asked for in so many words."""
+    named: float = 3.0
+    """For a chunk that defines an identifier of the query (one with a capital inside, an underscore, a dot)."""
+    place: float = 0.8
+    """For a file whose name and folders say what the query says."""
+    neighbours: float = 0.15
+    """For the file's other hits."""
+    importance: float = 0.2
+    """For a file that many others import."""
+    recent: float = 0.1
+    """For a file changed in the last days."""
+    tests: float = -1.5
+    """For tests, examples and benchmarks, unless the query asks for them."""
+    kinds: tuple[float, ...] = (-0.3, 0.0, -0.4, 0.0, 0.1, 0.1)
+    """By place in `rows.KINDS`."""
+    again: float = 0.7
+    """For each better hit in the same file: what its further ones lose."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A chunk that was found."""
+
+    path: str
+    start_line: int
+    """From 1."""
+    end_line: int
+    """Inclusive."""
+    symbol: str
+    kind: str
+    score: float
+    """Higher is better; comparable within one search only."""
+    text: str
+    reason: str
+    """Why it is here, in a few words."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question, read once."""
+
+    text: str
+    terms: list[int]
+    words: frozenset[str]
+    names: frozenset[str]
+    """Identifiers that are no plain words, lower case."""
+    wants_tests: bool
+
+
+@dataclass
+class _Found:
+    """A candidate: a row of a segment, and what speaks for it."""
+
+    segment: Segment
+    row: int
+    lexical: float
+    dense: float
+    score: float = 0.0
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> int:
+        return int(self.segment.files[self.row])
+
+
+_CANDIDATES = 200  # of words, and as many of meaning
+_JUDGED = 120  # of the best of these, names and places are looked at
+_RERANKED = 20
+_TESTS = re.compile(r"(^|/)(tests?|testing|specs?|__tests__|examples?|samples?|benchmarks?|docs?_src)(/|$)|(^|/)test_|"
+                    r"[._-](test|spec)\.[^/]*$|_test\.[^/]*$|(^|/)conftest\.py$", re.IGNORECASE)  # fmt: skip
+_NAME = re.compile(r"[A-Za-z_][\w.]*(?:_|[a-z0-9][A-Z]|\.|::)\w+|`[^`]+`")
+_DAY = 86_400.0
+
+
+def search(
+    view: View,
+    query: str,
+    embedder: TextEmbedder,
+    count: int = 10,
+    *,
+    ranking: Ranking = Ranking(),
+    importance: dict[str, float] | None = None,
+    reranker: TextReranker | None = None,
+) -> list[Hit]:
+    """The best chunks for a question, best first, at most ``count``.
+
+    Words (BM25) and meaning (cosine) are each made standard scores and added, which beats fusing ranks here; then come
+    the rules of `Ranking`. With a ``reranker`` the best 20 are put in order again.
+    """
+    asked = read_query(query)
+    found = _candidates(view, asked, embedder, ranking)
+    found.sort(key=lambda candidate: -candidate.score)
+    found = found[:_JUDGED]
+    for candidate in found:
+        _judge(candidate, view, asked, ranking, importance or {})
+    found = _spread_over_files(found, ranking)
+    if reranker is not None:
+        found = _reranked(view, query, found, reranker)
+    hits = (_hit(view, candidate) for candidate in found[: count * 2])
+    return [hit for hit in hits if hit is not None][:count]
+
+
+def read_query(query: str) -> Query:
+    """Take a question apart; Chinese is helped out with the English terms that code uses."""
+    text = translated(query)
+    found = frozenset(words(text))
+    names = {name.strip("`").lower() for name in _NAME.findall(text)}
+    if len(identifiers(text)) == 1:
+        names.add(text.strip().lower())
+    return Query(
+        text, query_terms(text), found, frozenset(names), bool(found & {"test", "tests", "example", "examples"})
+    )
+
+
+def _candidates(view: View, asked: Query, embedder: TextEmbedder, ranking: Ranking) -> list[_Found]:
+    weighted = lexical.weights(view.segments, asked.terms)
+    wanted = embedder.embed_query(asked.text)
+    scored = [lexical.bm25(part, weighted) for part in view.segments]
+    mean, deviation = _moments(scored)
+    largest = max(view.segments, key=len)
+    near_mean, near_deviation = vectors.spread(largest, wanted)
+    found: list[_Found] = []
+    for part, dead, scores in zip(view.segments, view.dead, scored, strict=True):
+        rows = _union(part, dead, scores, wanted, ranking)
+        near = vectors.similarity(part, wanted, rows)
+        for row, by_words, by_meaning in zip(rows.tolist(), scores[rows].tolist(), near.tolist(), strict=True):
+            standard = (by_words - mean) / deviation if deviation else 0.0
+            meaning = (by_meaning - near_mean) / near_deviation if near_deviation else 0.0
+            total = ranking.lexical * standard + ranking.dense * meaning
+            found.append(_Found(part, row, standard if by_words else 0.0, meaning, total))
+    return found
+
+
+def _union(
+    part: Segment, dead: NDArray[np.bool_], scores: NDArray[np.float32], wanted: NDArray[np.float32], ranking: Ranking
+) -> NDArray[np.intp]:
+    """The rows worth a look: the best by words, and the best by meaning, without the dead."""
+    spare = min(int(dead.sum()), _CANDIDATES)
+    by_words = _best(np.where(dead, 0, scores), _CANDIDATES)
+    near = vectors.nearest(part, wanted, _CANDIDATES + spare) if ranking.dense else by_words
+    rows = np.union1d(by_words, near)
+    return rows[~dead[rows]]
+
+
+def _best(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """The rows of the highest scores above zero, in no order."""
+    if len(scores) <= count:
+        return np.flatnonzero(scores > 0)
+    rows = np.argpartition(scores, -count)[-count:]
+    return rows[scores[rows] > 0]
+
+
+def _moments(scored: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+    """Mean and standard deviation over all segments."""
+    n = sum(map(len, scored))
+    if not n:
+        return 0.0, 0.0
+    mean = sum(float(scores.sum(dtype=np.float64)) for scores in scored) / n
+    square = sum(float(np.square(scores).sum(dtype=np.float64)) for scores in scored) / n
+    return mean, math.sqrt(max(0.0, square - mean * mean))
+
+
+def _judge(candidate: _Found, view: View, asked: Query, ranking: Ranking, importance: dict[str, float]) -> None:
+    """Add what its name, its place and its age say."""
+    row = view.files[candidate.file]
+    symbol = candidate.segment.symbol(candidate.row)
+    reasons = []
+    if candidate.lexical > 1:
+        reasons.append("words")
+    if candidate.dense > 1:
+        reasons.append("meaning")
+    named, symbolic = _name_match(symbol, asked)
+    if named:
+        reasons.insert(0, f"defines {symbol}")
+    elif symbolic > 0.5:
+        reasons.append("name")
+    place = _place_match(row.path, asked)
+    if place > 0.5:
+        reasons.append("file")
+    candidate.score += (
+        ranking.named * named
+        + ranking.symbol * symbolic
+        + ranking.place * place
+        + ranking.importance * importance.get(row.path, 0.0)
+        + ranking.recent * math.exp(-max(0.0, time.time() - row.changed) / _DAY)
+        + ranking.kinds[int(candidate.segment.kinds[candidate.row])]
+        + (ranking.tests if not asked.wants_tests and _TESTS.search(row.path) else 0.0)
+    )
+    candidate.reasons = tuple(reasons)
+
+
+def _name_match(symbol: str, asked: Query) -> tuple[float, float]:
+    """Whether the query names this very symbol (0 or 1), and the share of its name's words that the query has."""
+    if not symbol:
+        return 0.0, 0.0
+    name = symbol.rpartition(".")[2].lower()
+    qualified = symbol.lower()
+    named = any(asked_name in (name, qualified) or qualified.endswith("." + asked_name) for asked_name in asked.names)
+    own = _plain_words(symbol.rpartition(".")[2])
+    return float(named), len(own & asked.words) / len(own) if own else 0.0
+
+
+def _place_match(path: str, asked: Query) -> float:
+    """The share of the words of a file's name that the query has; its folder's count half."""
+    pure = PurePosixPath(path)
+    stem = _plain_words(pure.stem)
+    folder = _plain_words(pure.parent.name)
+    by_stem = len(stem & asked.words) / len(stem) if stem else 0.0
+    by_folder = len(folder & asked.words) / len(folder) if folder else 0.0
+    return by_stem + 0.5 * by_folder
+
+
+def _plain_words(name: str) -> frozenset[str]:
+    """The parts of a name, without the whole."""
+    found = words(name)
+    return frozenset(found[:-1] if len(found) > 1 and len(identifiers(name)) == 1 else found)
+
+
+def _spread_over_files(found: list[_Found], ranking: Ranking) -> list[_Found]:
+    """Let a file's hits speak for each other, then let its further ones stand back, so that others are seen."""
+    by_file: dict[int, list[_Found]] = {}
+    for candidate in found:
+        by_file.setdefault(candidate.file, []).append(candidate)
+    for hits in by_file.values():
+        hits.sort(key=lambda candidate: -candidate.score)
+        bonus = ranking.neighbours * sum(max(0.0, hit.score) for hit in hits[1:4])
+        for place, hit in enumerate(hits):
+            hit.score += (bonus if place == 0 else 0.0) - ranking.again * place
+    return sorted(found, key=lambda candidate: -candidate.score)
+
+
+def _reranked(view: View, query: str, found: list[_Found], reranker: TextReranker) -> list[_Found]:
+    """The first 20 in a new order: their score and the re-ranker's, both as standard scores, half and half."""
+    first, rest = found[:_RERANKED], found[_RERANKED:]
+    hits = [_hit(view, candidate) for candidate in first]
+    judged = reranker.scores(query, [f"{hit.path} {hit.symbol}\n{hit.text}" if hit else "" for hit in hits])
+    own = np.array([candidate.score for candidate in first], np.float32)
+    total = _standard(own) + _standard(judged)
+    return [first[place] for place in np.argsort(-total).tolist()] + rest
+
+
+def _standard(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    deviation = float(values.std()) if len(values) else 0.0
+    return (values - values.mean()) / deviation if deviation else np.zeros_like(values)
+
+
+def _hit(view: View, candidate: _Found) -> Hit | None:
+    """What to show of a candidate; None if its file has gone meanwhile."""
+    try:
+        outline, _ = view.outline(candidate.file)
+        chunk = outline.chunks[int(candidate.segment.numbers[candidate.row])]
+    except (KeyError, IndexError):
+        return None
+    return Hit(
+        view.files[candidate.file].path,
+        chunk.start_line,
+        chunk.end_line,
+        chunk.symbol,
+        chunk.kind,
+        round(candidate.score, 3),
+        chunk.text,
+        ", ".join(candidate.reasons) or "nearest",
+    )

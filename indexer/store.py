@@ -1,0 +1,445 @@
+"""The index on disk: one SQLite file per workspace, which alone is the truth; what is in memory is made from it.
+
+A file's row points to what its content was digested to, and that is keyed by the content: a branch switched back to
+finds its digests there. Every change carries a revision, so that readers take over only what is new to them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.chunk import Chunk, Import, Outline, split_lines
+from indexer.digest import Record
+from indexer.rows import Rows
+
+_log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+FILE_NAME = "index.sqlite"
+_UNUSED_DAYS = 14  # how long the digest of a content that no file has any more is kept
+_ROW_TYPES: dict[str, Any] = {
+    "vectors": np.int8,
+    "scales": np.float32,
+    "terms": np.uint32,
+    "frequencies": np.uint8,
+    "term_counts": np.uint32,
+    "lengths": np.uint32,
+    "kinds": np.uint8,
+    "symbols": np.uint8,
+    "symbol_sizes": np.uint16,
+}
+_ROW_BLOBS = ", ".join(_ROW_TYPES)
+_BLOBS = f"imports, outline, text, {_ROW_BLOBS}"
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE content (
+    id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, maker TEXT NOT NULL, chunks INTEGER NOT NULL,
+    imports BLOB NOT NULL, outline BLOB NOT NULL, text BLOB NOT NULL,
+    vectors BLOB NOT NULL, scales BLOB NOT NULL, terms BLOB NOT NULL, frequencies BLOB NOT NULL,
+    term_counts BLOB NOT NULL, lengths BLOB NOT NULL, kinds BLOB NOT NULL, symbols BLOB NOT NULL,
+    symbol_sizes BLOB NOT NULL
+);
+CREATE TABLE file (
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, content INTEGER REFERENCES content (id),
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, language TEXT NOT NULL, skipped TEXT NOT NULL,
+    rev INTEGER NOT NULL, changed REAL NOT NULL
+);
+CREATE INDEX file_content ON file (content);
+CREATE INDEX file_rev ON file (rev);
+CREATE TABLE definition (
+    content INTEGER NOT NULL REFERENCES content (id), name TEXT NOT NULL, number INTEGER NOT NULL
+);
+CREATE INDEX definition_name ON definition (name);
+CREATE INDEX definition_content ON definition (content);
+"""
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """A file as the store knows it."""
+
+    id: int
+    path: str
+    content: int | None
+    """The id of its digest; None: the file is gone or is kept out."""
+    size: int
+    mtime_ns: int
+    language: str
+    skipped: str
+    """Why it is kept out though it is listed; empty if it isn't."""
+    rev: int
+    changed: float
+    """When it last changed, in seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A record as the store keeps it, made where the record was: packing is work, and inserting is not."""
+
+    definitions: tuple[str, ...]
+    chunks: int
+    blobs: tuple[bytes, ...]
+    """In the order of the columns, from ``imports`` on."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to be stored of one file."""
+
+    path: str
+    size: int = 0
+    mtime_ns: int = 0
+    language: str = "plaintext"
+    key: bytes = b""
+    """Of its content, as `content_key` makes it; empty: it has none (gone, or kept out)."""
+    packed: Packed | None = None
+    """None where the store has a digest under `key` already."""
+    skipped: str = ""
+    gone: bool = False
+
+
+def content_key(path: str, raw_hash: bytes, maker: str) -> bytes:
+    """What a digest depends on, as 16 bytes: the file's bytes and name, and who makes it (`digest.maker`)."""
+    state = hashlib.blake2b(raw_hash, digest_size=16)
+    state.update(f"\0{path}\0{maker}".encode("utf-8", "surrogateescape"))
+    return state.digest()
+
+
+class Store:
+    """A workspace's index on disk. Safe to use from several threads; one process may write, all may read.
+
+    Raises (any method):
+        sqlite3.DatabaseError: the file is damaged, or the disk is full; `Store.open` mends the former.
+    """
+
+    def __init__(self, folder: Path, *, writable: bool) -> None:
+        self.folder = folder
+        self.writable = writable
+        self._lock = threading.RLock()
+        self._path = folder / FILE_NAME
+        self._db = _connect(self._path)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    @classmethod
+    def open(cls, folder: Path, *, writable: bool = True) -> Store:
+        """The store in ``folder``, made if need be. A damaged file is set aside beside it, with one warning.
+
+        Raises:
+            OSError: the folder can't be used.
+            sqlite3.OperationalError: a reader found no store, or the disk is full.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            return cls(folder, writable=writable)
+        except sqlite3.DatabaseError as error:
+            if not writable or not is_damage(error):
+                raise
+            aside = set_aside(folder)
+            _log.warning("The index in %s is damaged (%s); it is made again. The damaged one: %s", folder, error, aside)
+            return cls(folder, writable=writable)
+
+    def close(self) -> None:
+        """Let go of the file; nothing that was committed is lost without this."""
+        with self._lock:
+            self._db.close()
+
+    def _prepare(self) -> None:
+        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and self.meta("schema") != str(SCHEMA_VERSION):
+            if not self.writable:
+                raise sqlite3.OperationalError("the index was made by another version of midline")
+            _log.info("The index in %s was made by another version of midline; it is made again.", self.folder)
+            self._db.close()
+            remove(self.folder)
+            self._db = _connect(self._path)
+            tables = 0
+        if not tables and not self.writable:
+            raise sqlite3.OperationalError("there is no index yet")
+        if not tables:
+            with self._transaction():
+                for statement in _SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+        self._path.chmod(0o600)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk has rolled back already
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def meta(self, key: str) -> str:
+        """A value kept beside the index; empty if there is none."""
+        with self._lock:
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Keep a value beside the index."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    @property
+    def rev(self) -> int:
+        """The revision of the newest change; 0 for a new store."""
+        with self._lock:
+            return int(self._db.execute("SELECT coalesce(max(rev), 0) FROM file").fetchone()[0])
+
+    def apply(self, changes: Sequence[Change], maker: str) -> None:
+        """Store changes of files, all or none of them."""
+        with self._transaction():
+            rev = self.rev + 1
+            now = time.time()
+            for change in changes:
+                content = None
+                if change.packed is not None:
+                    content = self._put(change.key, change.packed, maker)
+                elif change.key:
+                    content = self._content_of(change.key)
+                self._db.execute(
+                    "INSERT INTO file (path, content, size, mtime_ns, language, skipped, rev, changed)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET content = excluded.content,"
+                    " size = excluded.size, mtime_ns = excluded.mtime_ns, language = excluded.language,"
+                    " skipped = excluded.skipped, rev = excluded.rev, changed = excluded.changed",
+                    (
+                        change.path,
+                        content,
+                        -1 if change.gone else change.size,
+                        change.mtime_ns,
+                        change.language,
+                        change.skipped,
+                        rev,
+                        change.mtime_ns / 1e9 if change.mtime_ns else now,
+                    ),
+                )
+
+    def _content_of(self, key: bytes) -> int | None:
+        row = self._db.execute("SELECT id FROM content WHERE key = ?", (key,)).fetchone()
+        return int(row[0]) if row else None
+
+    def _put(self, key: bytes, packed: Packed, maker: str) -> int:
+        known = self._content_of(key)
+        if known is not None:
+            return known
+        cursor = self._db.execute(
+            f"INSERT INTO content (key, maker, chunks, {_BLOBS}) VALUES (?{', ?' * 14})",
+            (key, maker, packed.chunks, *packed.blobs),
+        )
+        content = int(cursor.lastrowid or 0)
+        self._db.executemany(
+            "INSERT INTO definition (content, name, number) VALUES (?, ?, ?)",
+            [(content, name, number) for number, name in enumerate(packed.definitions)],
+        )
+        return content
+
+    def has_content(self, key: bytes) -> bool:
+        """Whether a content's digest is there."""
+        with self._lock:
+            return self._content_of(key) is not None
+
+    def files(self, since: int = 0) -> list[FileRow]:
+        """Files that changed after revision ``since``, those that are gone (``content`` None) among them."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT id, path, content, size, mtime_ns, language, skipped, rev, changed FROM file WHERE rev > ?"
+                " ORDER BY id",
+                (since,),
+            ).fetchall()
+        return [FileRow(*row) for row in rows]
+
+    def known(self, path: str = "") -> dict[str, tuple[int, int]]:
+        """``path → (size, mtime_ns)`` of the files that are there, kept out or not: all, or a file or folder's."""
+        query = "SELECT path, size, mtime_ns FROM file WHERE size >= 0"
+        if path:
+            # "0" is what comes behind "/".
+            query += " AND (path = :path OR path > :path || '/' AND path < :path || '0')"
+        with self._lock:
+            return {path: (size, mtime) for path, size, mtime in self._db.execute(query, {"path": path})}
+
+    def stale(self, maker: str) -> set[str]:
+        """Paths of files whose digest somebody else made: another embedder, or an earlier midline."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT file.path FROM file JOIN content ON content.id = file.content WHERE content.maker != ?",
+                (maker,),
+            ).fetchall()
+        return {path for (path,) in rows}
+
+    def rows(self, contents: Iterable[int]) -> Iterator[tuple[int, str, Rows]]:
+        """``(content id, who made it, what its chunks are searched by)`` of each content, in no order."""
+        for batch in _batches(contents, 256):
+            marks = ",".join("?" * len(batch))
+            with self._lock:
+                found = self._db.execute(
+                    f"SELECT id, maker, {_ROW_BLOBS} FROM content WHERE id IN ({marks})", batch
+                ).fetchall()
+            for content, maker, *blobs in found:
+                yield content, maker, _rows(blobs)
+
+    def outline(self, content: int) -> tuple[Outline, str]:
+        """A content's outline and its text, as it was digested.
+
+        Raises:
+            KeyError: there is no such content any more.
+        """
+        with self._lock:
+            row = self._db.execute("SELECT outline, text FROM content WHERE id = ?", (content,)).fetchone()
+        if row is None:
+            raise KeyError(content)
+        return _outline(*row)
+
+    def imports(self) -> Iterator[tuple[FileRow, tuple[Import, ...]]]:
+        """Every file that is there, with its imports."""
+        for row in self.files():
+            if row.content is not None:
+                with self._lock:
+                    found = self._db.execute("SELECT imports FROM content WHERE id = ?", (row.content,)).fetchone()
+                yield row, _imports.decode(found[0]) if found else ()
+
+    def defining(self, names: Sequence[str], most: int = 64) -> list[tuple[int, str, int]]:
+        """``(file id, name, number of the definition in its outline)`` of those who define one of ``names``."""
+        found: list[tuple[int, str, int]] = []
+        with self._lock:
+            for name in names:
+                found += self._db.execute(
+                    "SELECT file.id, name, number FROM definition JOIN file USING (content) WHERE name = ? LIMIT ?",
+                    (name, most),
+                ).fetchall()
+        return found
+
+    def totals(self) -> tuple[int, int, dict[str, int], int]:
+        """``(files, chunks, files by language, listed files that are kept out)``."""
+        with self._lock:
+            by_language = dict(
+                self._db.execute(
+                    "SELECT language, count(*) FROM file WHERE content IS NOT NULL GROUP BY language ORDER BY 2 DESC, 1"
+                ).fetchall()
+            )
+            chunks = self._db.execute("SELECT coalesce(sum(chunks), 0) FROM file JOIN content ON content.id = content")
+            skipped = self._db.execute("SELECT count(*) FROM file WHERE skipped != ''")
+            return sum(by_language.values()), int(chunks.fetchone()[0]), by_language, int(skipped.fetchone()[0])
+
+    def bytes(self) -> int:
+        """Bytes on disk of the database and of what is made from it."""
+        return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+
+    def purge(self) -> None:
+        """Forget digests that no file has had for two weeks, and the files that are gone."""
+        horizon = time.time() - _UNUSED_DAYS * 86_400
+        unused = "SELECT id FROM content WHERE id NOT IN (SELECT content FROM file WHERE content IS NOT NULL)"
+        with self._transaction():
+            last = float(self.meta("purged") or 0)
+            if last < horizon:
+                self._db.execute(f"DELETE FROM definition WHERE content IN ({unused})")
+                self._db.execute(f"DELETE FROM content WHERE id IN ({unused})")
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('purged', ?)", (str(time.time()),))
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file itself is damaged, and not the disk full, or another process busy with it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def set_aside(folder: Path) -> Path:
+    """Move a damaged database out of the way, and forget what was made from it; the new name."""
+    aside = folder / "damaged.sqlite"
+    (folder / FILE_NAME).replace(aside)
+    remove(folder)
+    return aside
+
+
+def remove(folder: Path) -> None:
+    """Remove the database and what was made from it; what was set aside stays."""
+    for file in folder.glob(f"{FILE_NAME}*"):
+        file.unlink(missing_ok=True)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    new = not path.exists()
+    if new:
+        path.touch(mode=0o600)
+    db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA cache_size = -16000")
+    return db
+
+
+_packer = msgspec.msgpack.Encoder()
+_imports = msgspec.msgpack.Decoder(tuple[Import, ...])
+_outlines = msgspec.msgpack.Decoder(Outline)
+
+
+def pack(record: Record) -> Packed:
+    """The record as blobs. Chunks that are plain lines of the text are not kept twice."""
+    lines = split_lines(record.text)
+    chunks = tuple(
+        replace(chunk, text="") if chunk.text == _between(lines, chunk) else chunk for chunk in record.outline.chunks
+    )
+    arrays: list[NDArray[Any]] = [getattr(record.rows, column) for column in _ROW_TYPES]
+    return Packed(
+        tuple(definition.name for definition in record.outline.definitions),
+        len(chunks),
+        (
+            _packer.encode(record.outline.imports),
+            zlib.compress(_packer.encode(replace(record.outline, chunks=chunks)), 1),
+            zlib.compress(record.text.encode("utf-8", "surrogatepass"), 1),
+            *(array.tobytes() for array in arrays),
+        ),
+    )
+
+
+def _outline(packed_outline: bytes, packed_text: bytes) -> tuple[Outline, str]:
+    outline = _outlines.decode(zlib.decompress(packed_outline))
+    text = zlib.decompress(packed_text).decode("utf-8", "surrogatepass")
+    lines = split_lines(text)
+    chunks = (chunk if chunk.text else replace(chunk, text=_between(lines, chunk)) for chunk in outline.chunks)
+    return replace(outline, chunks=tuple(chunks)), text
+
+
+def _between(lines: Sequence[str], chunk: Chunk) -> str:
+    return "".join(lines[chunk.start_line - 1 : chunk.end_line])
+
+
+def _rows(blobs: Sequence[bytes]) -> Rows:
+    arrays = {
+        column: np.frombuffer(blob, dtype) for (column, dtype), blob in zip(_ROW_TYPES.items(), blobs, strict=True)
+    }
+    n = len(arrays["scales"])
+    arrays["vectors"] = arrays["vectors"].reshape(n, len(arrays["vectors"]) // n if n else 0)
+    return Rows(**arrays)
+
+
+def _batches(items: Iterable[int], size: int) -> Iterator[list[int]]:
+    batch: list[int] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,150 @@
+"""``midline index`` and ``midline search``: the workspace's index from the terminal."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.syntax import Syntax
+from rich.text import Text
+
+from indexer.embedding import reranker
+from indexer.files import explain
+from indexer.index import Index
+from indexer.languages import language_of
+from indexer.scan import Progress, Workload
+from indexer.search import Hit
+from lsp.errors import MidlineError
+from lsp.indexing import file_rules, open_index, workers
+from lsp.settings import Settings, load
+
+_SHOWN_LINES = 6
+
+
+def index_command(folder: Path, *, rebuild: bool, as_json: bool) -> int:
+    """Bring the index of a folder up to date and say what it holds; returns the exit code.
+
+    Raises:
+        MidlineError: the folder can't be indexed.
+    """
+    workspace, settings = _workspace(folder)
+    began = time.perf_counter()
+    with _opened(workspace, settings) as index:
+        if not index.writable:
+            print("midline: another process keeps this index fresh; here is what it holds.", file=sys.stderr)
+        changed = _scan(index, settings, rebuild=rebuild)
+        seconds = time.perf_counter() - began
+        totals = index.totals()
+    if as_json:
+        print(json.dumps(asdict(totals) | {"seconds": round(seconds, 3), "changed": changed}))
+        return 0
+    print(
+        f"{totals.files:,} files in {totals.chunks:,} chunks ({decimal(totals.bytes)} on disk); "
+        f"{changed:,} had changed; {totals.skipped:,} kept out; {seconds:.1f} s"
+    )
+    for language, count in totals.languages.items():
+        print(f"  {language:20} {count:>8,}")
+    return 0
+
+
+def explain_command(folder: Path, file: Path, *, as_json: bool) -> int:
+    """Say why a file is in the index or not, and what of it is painted over; returns the exit code.
+
+    Raises:
+        MidlineError: the file lies elsewhere.
+    """
+    workspace, settings = _workspace(folder)
+    absolute = file.absolute()
+    if not absolute.is_relative_to(workspace):
+        raise MidlineError(f"{file} is not in {workspace}.", "Name the folder it belongs to as well.")
+    found = explain(workspace, absolute.relative_to(workspace).as_posix(), file_rules(settings))
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return 0
+    print(f"{found.path}: {'in' if found.included else 'out'}: {found.reason}")
+    if found.included:
+        print(f"  {found.language}, {found.encoding}, {decimal(found.size)}")
+    for finding in found.findings:
+        print(f"  line {finding.line}: {finding.kind}, not kept")
+    return 0
+
+
+def search_command(query: str, folder: Path, count: int, *, as_json: bool) -> int:
+    """Search a folder, indexing first what has changed; returns the exit code.
+
+    Raises:
+        MidlineError: the folder can't be indexed.
+    """
+    workspace, settings = _workspace(folder)
+    with _opened(workspace, settings) as index:
+        _scan(index, settings, rebuild=False)
+        index.rank()
+        hits = index.search(query, count, reranker=reranker())
+    if as_json:
+        print(json.dumps([asdict(hit) for hit in hits]))
+    elif hits:
+        console = Console(highlight=False, soft_wrap=True)
+        for hit in hits:
+            _print(console, hit)
+    else:
+        print("midline: nothing was found", file=sys.stderr)
+    return 0
+
+
+def _workspace(folder: Path) -> tuple[Path, Settings]:
+    workspace = folder.absolute()
+    if not workspace.is_dir():
+        raise MidlineError(f"There is no folder {folder}.", "Name the folder to index.")
+    settings, problems = load(workspace)
+    for problem in problems:
+        print(f"midline: {problem}", file=sys.stderr)
+    return workspace, settings
+
+
+@contextmanager
+def _opened(workspace: Path, settings: Settings) -> Iterator[Index]:
+    """The index, closed afterwards.
+
+    Raises:
+        MidlineError: it can't be kept.
+    """
+    index = open_index(workspace, settings)
+    try:
+        yield index
+    except sqlite3.Error as error:
+        raise MidlineError(f"The index can't be written: {error}.", "Make room on the disk.") from error
+    finally:
+        index.close()
+
+
+def _scan(index: Index, settings: Settings, *, rebuild: bool) -> int:
+    """Bring the index up to date, with a bar on stderr."""
+    columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("indexing", total=None)
+
+        def show(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.total)
+
+        return index.scan(Workload(workers(settings, leave=0), progress=show), rebuild=rebuild)
+
+
+def _print(console: Console, hit: Hit) -> None:
+    place = f"{hit.path}:{hit.start_line}"
+    console.print(Text.assemble((place, "bold"), f"-{hit.end_line}  {hit.symbol}  ", (f"({hit.reason})", "dim")))
+    lines = hit.text.splitlines()
+    language = language_of(hit.path)
+    console.print(Syntax("\n".join(lines[:_SHOWN_LINES]), language, background_color="default"))
+    if len(lines) > _SHOWN_LINES:
+        console.print(Text("    …", "dim"))
+    console.print()

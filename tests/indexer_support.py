@@ -1,0 +1,56 @@
+"""What the index's tests share: records made by hand, trees of files, and what a view holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from indexer.chunk import Chunk, Definition, Outline
+from indexer.digest import Record
+from indexer.embedding import default_embedder
+from indexer.rows import rows_of
+from indexer.store import Change, content_key, pack
+from indexer.view import View
+
+
+def record(path: str, texts: Sequence[str]) -> Record:
+    """A file of one function per text, each on a line of its own."""
+    chunks = tuple(
+        Chunk(line, line, "function", f"f{line}", f"def f{line}()", "", text + "\n")
+        for line, text in enumerate(texts, 1)
+    )
+    defined = tuple(
+        Definition(chunk.symbol, "function", "", chunk.signature, chunk.start_line, chunk.end_line) for chunk in chunks
+    )
+    rows = rows_of(path, chunks, default_embedder())
+    return Record("".join(chunk.text for chunk in chunks), Outline("python", chunks, defined), rows)
+
+
+def change(path: str, texts: Sequence[str], maker: str) -> Change:
+    """What stores such a file."""
+    made = record(path, texts)
+    key = content_key(path, made.text.encode(), maker)
+    return Change(path, len(made.text), 1, "python", key, pack(made))
+
+
+def held(view: View) -> dict[str, list[str]]:
+    """The texts of the chunks that count in a view, by path, as its arrays and outlines tell."""
+    found: dict[str, list[str]] = {}
+    for part, dead in zip(view.segments, view.dead, strict=True):
+        for row in range(len(part)):
+            if not dead[row]:
+                file = int(part.files[row])
+                outline, _ = view.outline(file)
+                chunk = outline.chunks[int(part.numbers[row])]
+                assert part.symbol(row) == chunk.symbol
+                found.setdefault(view.files[file].path, []).append(chunk.text.rstrip("\n"))
+    return found
+
+
+def write_tree(root: Path, files: dict[str, str]) -> Path:
+    """Write files by their paths in ``root``, and return it."""
+    for path, text in files.items():
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+    return root
