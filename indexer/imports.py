@@ -158,19 +158,30 @@ class Resolver:
         return self._first((base + ".py", base + ".pyi", base + "/__init__.py", base + "/__init__.pyi"))
 
     def _python_bases(self, parts: list[str], path: str) -> list[str]:
-        """Where an absolute module may be, without ending: under any folder that isn't in a package itself."""
+        """Where an absolute module may be, without ending: below folders around the file, else below any other.
+
+        A folder that is a package itself is no place to import from.
+        """
         tail = "/".join(parts)
+        folder = dirname(path)
+        while True:
+            base = join(folder, tail)
+            if (base in self._folders or self._python_module(base)) and not self._is_package(folder):
+                return [base]
+            if not folder:
+                break
+            folder = dirname(folder)
+        if parts[0] in sys.stdlib_module_names:
+            return []
         found = set()
         for one in self._by_stem.get(parts[-1].lower(), ()):
             base = splitext(one)[0].removesuffix("/__init__")
-            if base == tail or base.endswith("/" + tail):
-                root = base[: -len(tail)].rstrip("/")
-                packaged = self._python_module(root + "/__init__") if root else ()
-                beside = root == dirname(path)
-                if beside or not (packaged or (root and parts[0] in sys.stdlib_module_names)):
-                    found.add(base)
-        found |= {folder for folder in self._by_folder_name.get(parts[-1].lower(), ()) if folder == tail}
+            if base.endswith("/" + tail) and not self._is_package(base[: -len(tail) - 1]):
+                found.add(base)
         return sorted(found, key=lambda base: _distance(base, path))
+
+    def _is_package(self, folder: str) -> bool:
+        return bool(folder) and f"{folder}/__init__.py" in self._paths
 
     def _script(self, imported: Import, path: str) -> tuple[str, ...]:
         module = imported.module.partition("?")[0]
