@@ -28,6 +28,19 @@ ROLES = ("query", "folder", "stem", "symbol", "signature", "docstring", "body")
 _LONGEST_FIELD = 6000  # characters; what follows changes the sum little
 _BLOCK = 64  # chunks at a time: the matrix of counts stays in the processor's cache
 _CACHED = 1 << 17
+_SHORTEST = 3  # letters of what a word is taken apart into
+_COMMON = 6000  # rows up to which a word is common enough to be part of another
+_ENDINGS = (
+    ("s", ""),
+    ("es", ""),
+    ("ies", "y"),
+    ("ed", ""),
+    ("ed", "e"),
+    ("ing", ""),
+    ("ing", "e"),
+    ("er", ""),
+    ("er", "e"),
+)
 
 
 def fields(path: str, chunks: Sequence[Chunk]) -> list[tuple[str, ...]]:
@@ -37,12 +50,47 @@ def fields(path: str, chunks: Sequence[Chunk]) -> list[tuple[str, ...]]:
     return [(folders, file.stem, chunk.symbol, chunk.signature, chunk.docstring, chunk.text) for chunk in chunks]
 
 
+class Vocabulary:
+    """The words that have a row, the most common first, and where the others turn to."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._known = {word: row for row, word in enumerate(words)}
+        self._cached = lru_cache(_CACHED)(self._rows_of)
+
+    def rows(self, text: str) -> Iterable[int]:
+        """The rows of a text's words, in order, repeated as in the text."""
+        return chain.from_iterable(map(self._cached, identifiers(text[:_LONGEST_FIELD])))
+
+    def _rows_of(self, identifier: str) -> tuple[int, ...]:
+        return tuple(row for term in pieces(identifier) for row in self._find(term))
+
+    def _find(self, term: str) -> tuple[int, ...]:
+        """A word's own row; that of its stem; those of the two common words that it is made of (``filepath``)."""
+        known = self._known
+        if term in known:
+            return (known[term],)
+        for ending, instead in _ENDINGS:
+            stem = term.removesuffix(ending) + instead
+            if term.endswith(ending) and len(stem) > _SHORTEST and stem in known:
+                return (known[stem],)
+        cuts = ((term[:at], term[at:]) for at in range(_SHORTEST, len(term) - _SHORTEST + 1))
+        pairs = [(known[left], known[right]) for left, right in cuts if left in known and right in known]
+        best = min(pairs, key=max, default=None)
+        return best if best and max(best) < _COMMON else ()
+
+
+def pieces(identifier: str) -> tuple[str, ...]:
+    """The words of an identifier, without itself whole, which is of use to a lexical search only."""
+    terms = parts(identifier)
+    whole = len(terms) > 1 and terms[-1] == identifier.strip("_").lower()
+    return terms[:-1] if whole else terms
+
+
 class StaticEmbedder:
     """Implements `TextEmbedder` on a table; the vectors stay on disk, memory-mapped."""
 
     def __init__(self, table: Path = TABLE) -> None:
         self._table = table
-        self.rows = lru_cache(_CACHED)(self._rows_of)
 
     @cached_property
     def name(self) -> str:
@@ -68,7 +116,7 @@ class StaticEmbedder:
 
     def _embed(self, texts: Sequence[Sequence[str]], first_role: int) -> NDArray[np.float32]:
         """One vector for each tuple of texts, whose roles go up from ``first_role``."""
-        found = [list(self._find(text)) for fields_of_one in texts for text in fields_of_one]
+        found = [list(self._words.rows(text)) for fields_of_one in texts for text in fields_of_one]
         if not any(found):
             return np.zeros((len(texts), self.dims), np.float32)
         counts = np.fromiter(map(len, found), np.int64, len(found))
@@ -83,17 +131,9 @@ class StaticEmbedder:
         sums = shares.reshape(len(texts), len(words)).astype(np.float32) @ self._vectors[words].astype(np.float32)
         return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12), np.float32)
 
-    def _find(self, text: str) -> Iterable[int]:
-        return chain.from_iterable(map(self.rows, identifiers(text[:_LONGEST_FIELD])))
-
-    def _rows_of(self, identifier: str) -> tuple[int, ...]:
-        """The table's rows for one identifier: those of its parts that are known."""
-        return tuple(self._known[part] for part in parts(identifier) if part in self._known)
-
     @cached_property
-    def _known(self) -> dict[str, int]:
-        words = (self._table / "words.txt").read_text(encoding="utf-8").splitlines()
-        return {word: row for row, word in enumerate(words)}
+    def _words(self) -> Vocabulary:
+        return Vocabulary((self._table / "words.txt").read_text(encoding="utf-8").splitlines())
 
     @cached_property
     def _vectors(self) -> NDArray[np.int8]:
