@@ -7,12 +7,15 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer import lexical, vectors
+from indexer.chunk import Outline
 from indexer.embedding.embedder import TextEmbedder, TextReranker
 from indexer.glossary import translated
 from indexer.rows import query_terms
@@ -29,24 +32,24 @@ class Ranking:
     """
 
     lexical: float = 1.0
-    dense: float = 1.0
-    symbol: float = 1.5
-    """For a chunk whose name is asked for in so many words."""
-    named: float = 3.0
+    dense: float = 3.0
+    symbol: float = 2.7
+    """For a chunk whose name's words are in the query, by their share."""
+    named: float = 6.0
     """For a chunk that defines an identifier of the query (one with a capital inside, an underscore, a dot)."""
-    place: float = 0.8
-    """For a file whose name and folders say what the query says."""
-    neighbours: float = 0.15
+    place: float = 1.2
+    """For a file whose name and folder say what the query says."""
+    neighbours: float = 0.05
     """For the file's other hits."""
     importance: float = 0.2
     """For a file that many others import."""
-    recent: float = 0.1
+    recent: float = 0.2
     """For a file changed in the last days."""
-    tests: float = -1.5
+    tests: float = -4.0
     """For tests, examples and benchmarks, unless the query asks for them."""
-    kinds: tuple[float, ...] = (-0.3, 0.0, -0.4, 0.0, 0.1, 0.1)
+    kinds: tuple[float, ...] = (-1.0, -1.0, -1.5, -0.5, 0.0, 0.0)
     """By place in `rows.KINDS`."""
-    again: float = 0.7
+    again: float = 0.5
     """For each better hit in the same file: what its further ones lose."""
 
 
@@ -75,6 +78,7 @@ class Query:
     text: str
     terms: list[int]
     words: frozenset[str]
+    """Folded, see `_folded`."""
     names: frozenset[str]
     """Identifiers that are no plain words, lower case."""
     wants_tests: bool
@@ -99,9 +103,12 @@ class _Found:
 _CANDIDATES = 200  # of words, and as many of meaning
 _JUDGED = 120  # of the best of these, names and places are looked at
 _RERANKED = 20
+_CACHED = 1 << 15
 _TESTS = re.compile(r"(^|/)(tests?|testing|specs?|__tests__|examples?|samples?|benchmarks?|docs?_src)(/|$)|(^|/)test_|"
                     r"[._-](test|spec)\.[^/]*$|_test\.[^/]*$|(^|/)conftest\.py$", re.IGNORECASE)  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][\w.]*(?:_|[a-z0-9][A-Z]|\.|::)\w+|`[^`]+`")
+_ASKS_FOR_TESTS = frozenset({"test", "exampl", "benchmark"})  # folded
+_ENDINGS = re.compile(r"(?<=[a-z]{3})(?:ies|ied|ings?|ed|ers?|ions?|es|(?<![su])s|e|y)$")
 _DAY = 86_400.0
 
 
@@ -127,22 +134,21 @@ def search(
     for candidate in found:
         _judge(candidate, view, asked, ranking, importance or {})
     found = _spread_over_files(found, ranking)
+    outlines: dict[int, Outline] = {}
     if reranker is not None:
-        found = _reranked(view, query, found, reranker)
-    hits = (_hit(view, candidate) for candidate in found[: count * 2])
-    return [hit for hit in hits if hit is not None][:count]
+        found = _reranked(view, query, found, reranker, outlines)
+    hits = (_hit(view, candidate, outlines) for candidate in found)
+    return list(islice(filter(None, hits), count))
 
 
 def read_query(query: str) -> Query:
     """Take a question apart; Chinese is helped out with the English terms that code uses."""
     text = translated(query)
-    found = frozenset(words(text))
+    found = frozenset(map(_folded, words(text)))
     names = {name.strip("`").lower() for name in _NAME.findall(text)}
     if len(identifiers(text)) == 1:
         names.add(text.strip().lower())
-    return Query(
-        text, query_terms(text), found, frozenset(names), bool(found & {"test", "tests", "example", "examples"})
-    )
+    return Query(text, query_terms(text), found, frozenset(names), bool(found & _ASKS_FOR_TESTS))
 
 
 def _candidates(view: View, asked: Query, embedder: TextEmbedder, ranking: Ranking) -> list[_Found]:
@@ -217,7 +223,7 @@ def _judge(candidate: _Found, view: View, asked: Query, ranking: Ranking, import
         + ranking.importance * importance.get(row.path, 0.0)
         + ranking.recent * math.exp(-max(0.0, time.time() - row.changed) / _DAY)
         + ranking.kinds[int(candidate.segment.kinds[candidate.row])]
-        + (ranking.tests if not asked.wants_tests and _TESTS.search(row.path) else 0.0)
+        + (ranking.tests if not asked.wants_tests and _is_test(row.path) else 0.0)
     )
     candidate.reasons = tuple(reasons)
 
@@ -226,27 +232,46 @@ def _name_match(symbol: str, asked: Query) -> tuple[float, float]:
     """Whether the query names this very symbol (0 or 1), and the share of its name's words that the query has."""
     if not symbol:
         return 0.0, 0.0
-    name = symbol.rpartition(".")[2].lower()
-    qualified = symbol.lower()
-    named = any(asked_name in (name, qualified) or qualified.endswith("." + asked_name) for asked_name in asked.names)
-    own = _plain_words(symbol.rpartition(".")[2])
-    return float(named), len(own & asked.words) / len(own) if own else 0.0
+    qualified = "." + symbol.lower()
+    named = any(qualified.endswith("." + name) for name in asked.names)
+    return float(named), _share(symbol.rpartition(".")[2], asked)
 
 
 def _place_match(path: str, asked: Query) -> float:
-    """The share of the words of a file's name that the query has; its folder's count half."""
+    """The shares of the words of a file's name and of its folder's that the query has, added."""
+    stem, folder = _stem_and_folder(path)
+    return _share(stem, asked) + _share(folder, asked)
+
+
+def _share(name: str, asked: Query) -> float:
+    """The share of a name's words that the query has."""
+    own = _plain_words(name)
+    return len(own & asked.words) / len(own) if own else 0.0
+
+
+@lru_cache(_CACHED)
+def _stem_and_folder(path: str) -> tuple[str, str]:
     pure = PurePosixPath(path)
-    stem = _plain_words(pure.stem)
-    folder = _plain_words(pure.parent.name)
-    by_stem = len(stem & asked.words) / len(stem) if stem else 0.0
-    by_folder = len(folder & asked.words) / len(folder) if folder else 0.0
-    return by_stem + 0.5 * by_folder
+    return pure.stem, pure.parent.name
 
 
+@lru_cache(_CACHED)
+def _is_test(path: str) -> bool:
+    return _TESTS.search(path) is not None
+
+
+@lru_cache(_CACHED)
 def _plain_words(name: str) -> frozenset[str]:
-    """The parts of a name, without the whole."""
+    """The parts of a name, folded, without the whole."""
     found = words(name)
-    return frozenset(found[:-1] if len(found) > 1 and len(identifiers(name)) == 1 else found)
+    parts = found[:-1] if len(found) > 1 and len(identifiers(name)) == 1 else found
+    return frozenset(map(_folded, parts))
+
+
+@lru_cache(_CACHED)
+def _folded(word: str) -> str:
+    """A word without its ending, so that ``requests``, ``requested`` and ``request`` are one: cruder than Porter's."""
+    return _ENDINGS.sub("", word)
 
 
 def _spread_over_files(found: list[_Found], ranking: Ranking) -> list[_Found]:
@@ -262,10 +287,12 @@ def _spread_over_files(found: list[_Found], ranking: Ranking) -> list[_Found]:
     return sorted(found, key=lambda candidate: -candidate.score)
 
 
-def _reranked(view: View, query: str, found: list[_Found], reranker: TextReranker) -> list[_Found]:
+def _reranked(
+    view: View, query: str, found: list[_Found], reranker: TextReranker, outlines: dict[int, Outline]
+) -> list[_Found]:
     """The first 20 in a new order: their score and the re-ranker's, both as standard scores, half and half."""
     first, rest = found[:_RERANKED], found[_RERANKED:]
-    hits = [_hit(view, candidate) for candidate in first]
+    hits = [_hit(view, candidate, outlines) for candidate in first]
     judged = reranker.scores(query, [f"{hit.path} {hit.symbol}\n{hit.text}" if hit else "" for hit in hits])
     own = np.array([candidate.score for candidate in first], np.float32)
     total = _standard(own) + _standard(judged)
@@ -277,15 +304,17 @@ def _standard(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return (values - values.mean()) / deviation if deviation else np.zeros_like(values)
 
 
-def _hit(view: View, candidate: _Found) -> Hit | None:
-    """What to show of a candidate; None if its file has gone meanwhile."""
+def _hit(view: View, candidate: _Found, outlines: dict[int, Outline]) -> Hit | None:
+    """What to show of a candidate, its file's outline looked up once; None if the file has gone meanwhile."""
+    file = candidate.file
     try:
-        outline, _ = view.outline(candidate.file)
-        chunk = outline.chunks[int(candidate.segment.numbers[candidate.row])]
+        if file not in outlines:
+            outlines[file] = view.outline(file)[0]
+        chunk = outlines[file].chunks[int(candidate.segment.numbers[candidate.row])]
     except (KeyError, IndexError):
         return None
     return Hit(
-        view.files[candidate.file].path,
+        view.files[file].path,
         chunk.start_line,
         chunk.end_line,
         chunk.symbol,
