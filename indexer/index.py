@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from indexer import graph
 from indexer.chunk import Outline
+from indexer.context import ContextFinder, Piece
 from indexer.digest import digest, maker
 from indexer.embedding import default_embedder
 from indexer.embedding.embedder import TextReranker
@@ -79,6 +80,7 @@ class Index:
         self._lock = threading.RLock()
         self._importance: dict[str, float] = {}
         self._importance_rev = -1
+        self._contexts = ContextFinder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._writer = FileLock(folder / "writer.lock", mode=0o600)
         self._open()
@@ -176,6 +178,20 @@ class Index:
                 reranker=reranker,
             )
         )
+
+    def context_for(self, path: str, prefix: str, suffix: str, budget: int) -> list[Piece]:
+        """What a completion at a cursor needs from the other files (and from far away in its own); reads no files.
+
+        Args:
+            path: the file, relative to the workspace, POSIX; what the index doesn't know gets nothing.
+            prefix: all text before the cursor, saved or not.
+            suffix: all text behind it.
+            budget: the most characters of all pieces' texts.
+
+        Returns:
+            Pieces by path and line, so that a small edit leaves most of them as and where they are.
+        """
+        return self._mended(lambda: self._contexts.find(self._views.current(), path, prefix, suffix, budget))
 
     def outline(self, path: str) -> tuple[Outline, str] | None:
         """A file's outline and its redacted text, as it was digested; None if it isn't in the index."""

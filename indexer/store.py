@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.chunk import Chunk, Import, Outline, split_lines
+from indexer.chunk import Chunk, Definition, Import, Outline, split_lines
 from indexer.digest import Record
 from indexer.rows import Rows
 
@@ -94,6 +94,26 @@ class Packed:
     chunks: int
     blobs: tuple[bytes, ...]
     """In the order of the columns, from ``imports`` on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a chunk stands."""
+
+    start_line: int
+    """From 1."""
+    end_line: int
+    """Inclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """An outline without the texts."""
+
+    language: str
+    chunks: tuple[Span, ...] = ()
+    definitions: tuple[Definition, ...] = ()
+    imports: tuple[Import, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -312,6 +332,29 @@ class Store:
             raise KeyError(content)
         return _outline(*row)
 
+    def sketch(self, content: int) -> Sketch:
+        """A content's outline without its chunks' texts: a fraction of the work of `outline`.
+
+        Raises:
+            KeyError: there is no such content any more.
+        """
+        return _sketches.decode(zlib.decompress(self._blob(content, "outline")))
+
+    def text(self, content: int) -> str:
+        """A content's text, as it was digested.
+
+        Raises:
+            KeyError: there is no such content any more.
+        """
+        return zlib.decompress(self._blob(content, "text")).decode("utf-8", "surrogatepass")
+
+    def _blob(self, content: int, column: str) -> bytes:
+        with self._lock:
+            row = self._db.execute(f"SELECT {column} FROM content WHERE id = ?", (content,)).fetchone()
+        if row is None:
+            raise KeyError(content)
+        return bytes(row[0])
+
     def imports(self) -> Iterator[tuple[FileRow, tuple[Import, ...]]]:
         """Every file that is there, with its imports."""
         for row in self.files():
@@ -392,6 +435,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 _packer = msgspec.msgpack.Encoder()
 _imports = msgspec.msgpack.Decoder(tuple[Import, ...])
 _outlines = msgspec.msgpack.Decoder(Outline)
+_sketches = msgspec.msgpack.Decoder(Sketch)  # passes over the fields that it doesn't know
 
 
 def pack(record: Record) -> Packed:

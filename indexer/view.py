@@ -64,6 +64,19 @@ class View:
             raise KeyError(file)
         return self.store.outline(content)
 
+    def text(self, file: int) -> str:
+        """A file's text alone, unsaved text before the disk's.
+
+        Raises:
+            KeyError: it is gone by now.
+        """
+        if file in self.overlays:
+            return self.overlays[file].text
+        content = self.files[file].content
+        if content is None:
+            raise KeyError(file)
+        return self.store.text(content)
+
 
 class Views:
     """Makes views of a store, taking over what is new in it. Safe to use from several threads."""

@@ -1,0 +1,278 @@
+"""What does a completion at a cursor need from the repository? Short signatures of what it likely uses, similar code.
+
+Half of the budget goes to signatures, ranked by a linear model (`indexer.relevance`), half to windows of a few lines
+that BM25 finds most like the code around the cursor: many short pieces beat a few whole functions.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer import similar
+from indexer.candidates import Offer, offer, short_signature
+from indexer.chunk import split_lines
+from indexer.context_weights import WEIGHTS
+from indexer.cursor import VISIBLE, Cursor, cursor_at
+from indexer.imports import Resolver
+from indexer.receivers import SELVES, bases
+from indexer.relevance import FEATURES, Candidates, features, reason
+from indexer.similar import Scores, Similar, Window
+from indexer.view import View
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of the repository that a completion is shown."""
+
+    path: str
+    start_line: int
+    """From 1."""
+    end_line: int
+    """Inclusive."""
+    symbol: str
+    """The qualified name of what it shows, empty where it has none."""
+    text: str
+    """The lines themselves, or a definition's head in short; ends with a line end."""
+    score: float
+    """Higher is better; comparable among pieces of one kind and one call only."""
+    reason: str
+    """Why it is here, in a few words."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How a context is made; the defaults were measured to be best (``bench/retrieval/context.py``)."""
+
+    signatures: float = 0.5
+    """The share of the budget that signatures have; windows have the rest."""
+    receivers: bool = True
+    """Whether what stands before dots is looked at."""
+    weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
+    """The linear model: by the names of `relevance.FEATURES`; what isn't there weighs nothing."""
+
+
+Integers = NDArray[np.int64]
+_SIMILAR = 48  # chunks whose files' definitions are candidates
+_WINDOWED = 16  # chunks in which windows are looked for
+_FILES = 120  # whose definitions are candidates
+_SAME_NAME = 8  # definitions of one name that are candidates,
+_SAME_NAME_SHOWN = 2  # and that are shown
+_BASES = 3  # steps up from a class
+_FADES = 0.9  # what a receiver counts less than a nearer one
+_CACHED = 1024  # offers
+_SHORTEST = 12  # characters of a signature
+
+
+class ContextFinder:
+    """Finds contexts, and keeps what it has unpacked of files. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        # With each offer what its key is the id of, so that nothing else gets that id.
+        self._offers: OrderedDict[tuple[int, int], tuple[object, Offer]] = OrderedDict()
+        self._resolver = Resolver()
+        self._paths: set[str] = set()
+
+    def find(self, view: View, path: str, prefix: str, suffix: str, budget: int, mix: Mix = Mix()) -> list[Piece]:
+        """See `indexer.index.Index.context_for`."""
+        if path not in view.by_path or budget <= 0:
+            return []
+        with self._lock:
+            asked = Request(self, view, cursor_at(path, view.by_path[path], prefix, suffix, receivers=mix.receivers))
+            windows = asked.windows()
+            shown = list(_fitting(windows, budget - int(budget * mix.signatures)))
+            room = budget - sum(len(window.text) for window in shown)
+            signatures = asked.signatures(windows, room, mix.weights)
+        pieces = [*signatures, *(_piece(view, window) for window in shown)]
+        return sorted(pieces, key=lambda piece: (piece.path, piece.start_line, piece.end_line, piece.text))
+
+    def offer(self, view: View, file: int) -> Offer | None:
+        """What a file offers; None if it is gone by now."""
+        record = view.overlays.get(file)
+        if record is None and file not in view.files:
+            return None
+        content = view.files[file].content
+        holder: object = record or view.store
+        key = id(holder), content if record is None and content is not None else -1
+        if key in self._offers:
+            self._offers.move_to_end(key)
+            return self._offers[key][1]
+        try:
+            taken = record.outline if record else view.store.sketch(content or 0)
+        except KeyError:
+            return None
+        spans = [(chunk.start_line, chunk.end_line) for chunk in taken.chunks]
+        made = offer(taken.language, taken.definitions, taken.imports, spans)
+        self._offers[key] = holder, made
+        if len(self._offers) > _CACHED:
+            self._offers.popitem(last=False)
+        return made
+
+    def resolver(self, view: View) -> Resolver:
+        """What imports mean among the files of a view."""
+        for path in view.by_path.keys() - self._paths:
+            self._resolver.add(path)
+        for path in self._paths - view.by_path.keys():
+            self._resolver.remove(path)
+        self._paths = set(view.by_path)
+        return self._resolver
+
+
+class Request:
+    """One place's context in the making; the steps share what they find out."""
+
+    def __init__(self, finder: ContextFinder, view: View, cursor: Cursor) -> None:
+        self._finder = finder
+        self._view = view
+        self._cursor = cursor
+        self._terms = similar.weighted_terms(view, cursor.query)
+        self._scored: Sequence[Scores] = similar.scores(view, self._terms)
+        self._chunks = similar.best_chunks(view, self._scored, _SIMILAR)
+
+    def windows(self) -> list[Window]:
+        """The most similar lines of the most similar chunks that aren't in sight, best first."""
+        texts: dict[int, list[str]] = {}
+        found = []
+        for chunk in self._chunks[:_WINDOWED]:
+            lines = self._lines(chunk, texts)
+            if lines:
+                first = self._offer_lines(chunk)[0]
+                window = similar.best_window(chunk, first, lines, self._terms)
+                if not self._in_sight(window):
+                    found.append(window)
+        return sorted(found, key=lambda window: -window.score)
+
+    def _offer_lines(self, chunk: Similar) -> tuple[int, int]:
+        offered = self._finder.offer(self._view, chunk.file)
+        if offered is None or chunk.number >= len(offered.spans):
+            return 1, 0
+        first, last = offered.spans[chunk.number].tolist()
+        return first, last
+
+    def _lines(self, chunk: Similar, texts: dict[int, list[str]]) -> list[str]:
+        if chunk.file not in texts:
+            try:
+                texts[chunk.file] = split_lines(self._view.text(chunk.file))
+            except KeyError:
+                texts[chunk.file] = []
+        first, last = self._offer_lines(chunk)
+        return texts[chunk.file][first - 1 : last]
+
+    def _in_sight(self, window: Window) -> bool:
+        """Whether most of a window is around the cursor anyway, or a copy of that."""
+        lines = [line.strip() for line in window.lines if line.strip()]
+        return 2 * sum(line in self._cursor.lines_visible for line in lines) >= len(lines)
+
+    def signatures(self, windows: Sequence[Window], room: int, weights: Mapping[str, float]) -> Iterator[Piece]:
+        """The signatures of the likeliest definitions, best first, as many as there is room for."""
+        found = self.candidates(windows)
+        files, places, matrix = self.features(found, windows)
+        scores = matrix @ np.array([weights.get(name, 0.0) for name in FEATURES], np.float32)
+        shown: dict[str, int] = {}
+        texts: set[str] = set()
+        for row in np.argsort(-scores, kind="stable").tolist():
+            if room < _SHORTEST:
+                break
+            offered = found.offers[int(files[row])]
+            one = offered.definitions[int(places[row])]
+            in_sight = files[row] == self._cursor.file and abs(one.line - self._cursor.line) <= VISIBLE
+            if in_sight or shown.get(one.name, 0) >= _SAME_NAME_SHOWN:
+                continue
+            text = short_signature(one, offered) + "\n"
+            if len(text) > room or text in texts:
+                continue
+            texts.add(text)
+            shown[one.name] = shown.get(one.name, 0) + 1
+            room -= len(text)
+            path = self._view.files[int(files[row])].path
+            symbol = f"{one.scope}.{one.name}".lstrip(".")
+            why = reason(matrix[row].tolist())
+            yield Piece(path, one.line, one.line, symbol, text, round(float(scores[row]), 3), why)
+
+    def features(self, found: Candidates, windows: Sequence[Window]) -> tuple[Integers, Integers, Scores]:
+        """The candidates' features; see `relevance.features`."""
+        return features(self._view, self._cursor, found, self._scored, windows)
+
+    def candidates(self, windows: Sequence[Window]) -> Candidates:
+        """The definitions of imported files, of similar code's files, and of names that are imported or used there."""
+        view, found = self._view, Candidates()
+        self._add_files([self._cursor.file], found)
+        self._add_imports(found)
+        self._add_receivers(found)
+        names = [*found.imported, *_used_in(windows)]
+        self._add_files((file for files in found.imported.values() for file in sorted(files)), found)
+        self._add_files(found.modules, found)
+        self._add_files((chunk.file for chunk in self._chunks), found)
+        self._add_files((file for file, _, _ in view.store.defining(names, _SAME_NAME)), found)
+        return found
+
+    def _add_files(self, files: Iterable[int], found: Candidates) -> None:
+        for file in files:
+            if file not in found.offers and len(found.offers) < _FILES:
+                offered = self._finder.offer(self._view, file)
+                if offered is not None:
+                    found.offers[file] = offered
+
+    def _add_imports(self, found: Candidates) -> None:
+        own = found.offers.get(self._cursor.file)
+        resolver = self._finder.resolver(self._view)
+        for one in own.imports if own else ():
+            if own and one.line <= self._cursor.line:
+                paths = resolver.resolve(one, self._cursor.path, own.language)
+                files = frozenset(self._view.by_path[path] for path in paths)
+                for name in one.names:
+                    found.imported[name] = files | found.imported.get(name, frozenset())
+
+    def _add_receivers(self, found: Candidates) -> None:
+        """What stands before dots at the cursor and above, as modules, and as classes with those they build on."""
+        known = self._cursor.receivers
+        near = {name: _FADES ** (place + 1) for place, name in enumerate(known.near)}
+        if known.at_cursor:
+            near[known.at_cursor] = 1.0
+        for name, how_near in near.items():
+            if name not in SELVES:
+                for file in found.imported.get(name, ()):
+                    found.modules[file] = max(how_near, found.modules.get(file, 0.0))
+            for one in known.classes(name):
+                self._add_class(one, how_near, found, _BASES)
+
+    def _add_class(self, name: str, near: float, found: Candidates, steps: int) -> None:
+        if not steps or found.owners.get(name, 0.0) >= near:
+            return
+        found.owners[name] = near
+        for file, _, _ in self._view.store.defining([name], _SAME_NAME):
+            self._add_files([file], found)
+            offered = found.offers.get(file)
+            for one in offered.definitions if offered else ():
+                if one.name == name and one.kind in ("class", "type"):
+                    for base in bases(one.signature, name):
+                        self._add_class(base, near, found, steps - 1)
+
+
+def _used_in(windows: Sequence[Window]) -> list[str]:
+    """The names that similar code uses, those of the most similar first; at most 64."""
+    names = (name for window in windows for name in sorted(similar.names_called(window.text)))
+    return list(dict.fromkeys(names))[:64]
+
+
+def _fitting(windows: Iterable[Window], room: int) -> Iterator[Window]:
+    """The best windows that there is room for, no two of which are alike."""
+    seen: set[str] = set()
+    for window in windows:
+        lines = [line.strip() for line in window.lines if line.strip()]
+        if len(window.text) <= room and 2 * sum(line in seen for line in lines) < len(lines):
+            seen.update(lines)
+            room -= len(window.text)
+            yield window
+
+
+def _piece(view: View, window: Window) -> Piece:
+    path = view.files[window.chunk.file].path
+    last = window.first + len(window.lines) - 1
+    return Piece(path, window.first, last, window.chunk.symbol, window.text, round(window.score, 3), "similar code")

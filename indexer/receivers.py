@@ -1,0 +1,117 @@
+"""What stands before the dot: read off the text above the cursor, by its look, in any language.
+
+No types are inferred: a variable is what it was last constructed from or annotated with, ``self`` is the class above,
+and where neither is known a variable is taken for the class of its own name (``session``: ``Session``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from indexer.chunk import split_lines
+
+SELVES = frozenset({"self", "cls", "this", "super", "Self", "@"})
+
+_MOST = 200_000  # characters
+_LOOKED_AT = 400  # lines above the cursor that are searched for what a variable is
+_NEAR = 30  # lines above the cursor whose receivers are likely to be used again
+_TYPE = r"(?:[\w]+\s*(?:\.|::)\s*)*(?P<type>[A-Z]\w*)"
+_KNOWN_BY = (
+    # x = Type(...), x := &Type{...}, x = new Type<...>(...), let x = Type::new(...)
+    re.compile(r"(?P<name>\w+)\s*:?=\s*(?:await\s+|new\s+|&\s*)*" + _TYPE + r"(?:<[^<>()]*>)?\s*(?:[({]|::\w+\()"),
+    # x: Type, x: Optional[Type], x: &mut Type, x?: Type
+    re.compile(
+        r"(?P<name>\w+)\s*\??:\s*[\"'&]*(?:mut\s+)?(?:(?:Optional|Final|ClassVar|Annotated|type|Type|Promise|Box|Arc|Rc)"
+        r"\s*[\[<]\s*[\"']?)?" + _TYPE
+    ),
+    # with Type(...) as x
+    re.compile(r"\b(?:with|,)\s+" + _TYPE + r"\([^()]*\)\s+as\s+(?P<name>\w+)"),
+    # Type x = ..., Type<...> x;, (Type x, Type y)
+    re.compile(r"(?:^\s*|[(,]\s*)(?:\w+\s+)*?" + _TYPE + r"(?:<[^<>()]*>)?[\s*&]+(?P<name>[a-z_]\w*)\s*(?=[=;,)])"),
+)
+_CLASS = re.compile(
+    r"^(?P<indent>[ \t]*)(?:[a-z]+\s+)*(?:class|interface|struct|trait|impl|object|enum)\s+(?P<name>\w+)(?P<bases>.*)"
+)
+_AT_CURSOR = re.compile(r"(?P<receiver>[\w.]+|\bsuper\([^()]*\))(?:\(\))?\s*(?:\?\.|\.|->|::)\s*\w*$")
+_RECEIVER = re.compile(r"(?<![\w.])(?P<receiver>\w+(?:\.\w+)*?)(?:\.|->|::)(?=\w)")
+_NAME = re.compile(r"[A-Z]\w*")
+
+
+@dataclass(frozen=True)
+class Receivers:
+    """What code at a cursor calls methods of."""
+
+    at_cursor: str = ""
+    """The last name of the expression before the dot that the cursor is behind; empty where it is behind none."""
+    near: tuple[str, ...] = ()
+    """The same of the expressions in the lines above, nearest first, each once."""
+    types: dict[str, str] = field(default_factory=dict)
+    """By a variable's or an attribute's name, the class that it is of, where that could be read."""
+    enclosing: tuple[str, ...] = ()
+    """The class around the cursor, and those that it builds on; empty outside of one."""
+
+    def classes(self, name: str) -> tuple[str, ...]:
+        """The classes that a name may be of, nearest first; of a class, itself."""
+        if name in SELVES:
+            return self.enclosing
+        if name in self.types:
+            return (self.types[name],)
+        if name[:1].isupper():
+            return (name,)
+        parts = [part for part in name.strip("_").split("_") if part]
+        return ("".join(part[:1].upper() + part[1:] for part in parts),) if parts else ()
+
+
+def read(prefix: str) -> Receivers:
+    """The receivers of the code before a cursor."""
+    lines = split_lines(prefix[-_MOST:])
+    if not lines:
+        return Receivers()
+    here = lines[-1] if not lines[-1].endswith(("\n", "\r")) else ""
+    before = _AT_CURSOR.search(here)
+    near = [
+        _last(found["receiver"]) for line in reversed(lines[-_NEAR:]) for found in reversed([*_RECEIVER.finditer(line)])
+    ]
+    return Receivers(
+        _last(before["receiver"]) if before else "",
+        tuple(dict.fromkeys(near)),
+        dict(_typed(lines[-_LOOKED_AT:])),
+        _enclosing(lines, here),
+    )
+
+
+def _typed(lines: list[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        if not line.islower():  # a class has a capital
+            for known in _KNOWN_BY:
+                yield from ((found["name"], found["type"]) for found in known.finditer(line))
+
+
+def bases(signature: str, name: str) -> list[str]:
+    """The classes that a class's head names, as those it builds on: all names with a capital but its own."""
+    return [found for found in _NAME.findall(signature) if found != name]
+
+
+def _last(expression: str) -> str:
+    if expression.startswith("super"):
+        return "super"
+    return expression.rpartition(".")[2]
+
+
+def _enclosing(lines: list[str], here: str) -> tuple[str, ...]:
+    written = (line for line in reversed(lines) if line.strip())
+    indent = _indent(here or next(written, ""))
+    for line in reversed(lines):
+        found = _CLASS.match(line)
+        if found and len(found["indent"].expandtabs(4)) < max(indent, 1):
+            return (found["name"], *bases(found["bases"], found["name"]))
+        if line.strip() and not line.lstrip().startswith(("#", "//", "*", ")", "}", "]")):
+            indent = min(indent, max(_indent(line), 1))
+    return ()
+
+
+def _indent(line: str) -> int:
+    expanded = line.expandtabs(4)
+    return len(expanded) - len(expanded.lstrip())

@@ -1,0 +1,191 @@
+"""How likely a definition is to be used at a cursor: a linear model over what is known of it there."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.candidates import STATIC, Offer, name_id, name_ids
+from indexer.cursor import Cursor, names_of
+from indexer.similar import Scores, Window
+from indexer.view import View
+
+FEATURES = (
+    *STATIC,
+    "imported",
+    "imported, unused",
+    "imported file",
+    "own file",
+    "same folder",
+    "test",
+    "common",
+    "in suffix",
+    "in prefix",
+    "visible",
+    "similar",
+    "in similar code",
+    "receiver",
+    "receiver nearby",
+    "behind a dot: method",
+    "behind a dot: other",
+    "owner visible",
+)
+"""The columns of `features`."""
+
+_REASONS = (
+    ("receiver", "what stands before the dot"),
+    ("imported", "imported here"),
+    ("receiver nearby", "what is called nearby"),
+    ("in similar code", "used in similar code"),
+    ("in suffix", "used below"),
+    ("own file", "in this file"),
+    ("imported file", "in an imported file"),
+    ("owner visible", "its class is in sight"),
+    ("similar", "similar code"),
+    ("same folder", "in the same folder"),
+)
+_TEST = re.compile(
+    r"(^|/)(tests?|testing|specs?|__tests__|examples?)(/|$)|(^|/)test_|[._-](test|spec)\.[^/]*$|_test\.[^/]*$"
+)
+Matrix = NDArray[np.float32]
+
+
+@dataclass
+class Candidates:
+    """The files whose definitions may be shown, and what ties them to the cursor."""
+
+    offers: dict[int, Offer] = field(default_factory=dict)
+    imported: dict[str, frozenset[int]] = field(default_factory=dict)
+    """The names that the cursor's file imports, with the files that they may be from."""
+    owners: dict[str, float] = field(default_factory=dict)
+    """Classes that stand before dots: 1 for those at the cursor, less for those above it."""
+    modules: dict[int, float] = field(default_factory=dict)
+    """The same of files that are modules before dots."""
+
+
+def features(
+    view: View, cursor: Cursor, found: Candidates, scored: Sequence[Scores], windows: Sequence[Window]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Matrix]:
+    """All candidates' features.
+
+    Returns:
+        For each definition its file's id, its place in the file's offer, ``[n]`` each, and ``[n, len(FEATURES)]``.
+    """
+    offers = found.offers
+    sizes = [len(one.definitions) for one in offers.values()]
+    files = np.repeat(np.array([*offers], np.int64), sizes)
+    places = np.concatenate([np.zeros(0, np.int64), *(np.arange(size) for size in sizes)])
+    if not len(files):
+        return files, places, np.zeros((0, len(FEATURES)), np.float32)
+    names = np.concatenate([one.names for one in offers.values()])
+    owners = np.concatenate([one.owners for one in offers.values()])
+    static = np.concatenate([one.static for one in offers.values()])
+    columns = dict(zip(STATIC, static.T, strict=True))
+    columns |= _by_file(view, cursor, found, sizes)
+    imported = np.isin(names, name_ids(found.imported))
+    methods = columns["method"] > 0
+    columns["imported"] = np.where(methods, 0, imported)
+    columns["imported, unused"] = columns["imported"] * ~np.isin(names, name_ids(_used(cursor, found)))
+    columns["common"] = _common(view, np.concatenate([one.terms for one in offers.values()]))
+    columns["in suffix"] = np.isin(names, name_ids(cursor.after))
+    columns["in prefix"] = np.isin(names, name_ids(cursor.before))
+    columns["visible"] = np.isin(names, name_ids(cursor.visible))
+    columns["similar"] = np.concatenate(_similar(view, offers, scored))
+    columns["in similar code"] = _looked_up(names, _uses(windows))
+    columns |= _receivers(cursor, found, owners, methods, np.repeat(_of_files(found.modules, offers), sizes))
+    columns["owner visible"] = np.isin(owners, name_ids(cursor.visible | frozenset(found.imported)))
+    return files, places, np.stack([columns[name] for name in FEATURES], axis=1).astype(np.float32)
+
+
+def reason(row: Sequence[float]) -> str:
+    """Why a definition is shown, in a few words, from its features."""
+    known = dict(zip(FEATURES, row, strict=True))
+    return next((why for name, why in _REASONS if known[name] > 0.3), "nearby")
+
+
+def _by_file(view: View, cursor: Cursor, found: Candidates, sizes: Sequence[int]) -> dict[str, Matrix]:
+    """What holds for all definitions of a file alike."""
+    imported = {file for files in found.imported.values() for file in files}
+    folder = cursor.path.rpartition("/")[0]
+    in_test = bool(_TEST.search(cursor.path))
+    paths = [view.files[file].path for file in found.offers]
+    by_file = {
+        "imported file": [file in imported for file in found.offers],
+        "own file": [file == cursor.file for file in found.offers],
+        "same folder": [path.rpartition("/")[0] == folder for path in paths],
+        "test": [bool(_TEST.search(path)) and not in_test for path in paths],
+    }
+    return {name: np.repeat(np.array(values, np.float32), sizes) for name, values in by_file.items()}
+
+
+def _used(cursor: Cursor, found: Candidates) -> frozenset[str]:
+    """The imported names that stand in the file besides their import."""
+    return frozenset(name for name in found.imported if cursor.before[name] > 1 or name in cursor.after)
+
+
+def _common(view: View, terms: NDArray[np.uint32]) -> Matrix:
+    """How many chunks have each name, as a logarithm."""
+    total = np.zeros(len(terms), np.int64)
+    for part in view.segments:
+        if len(part.terms):
+            at = np.minimum(np.searchsorted(part.terms, terms), len(part.terms) - 1)
+            total += np.where(part.terms[at] == terms, part.starts[at + 1] - part.starts[at], 0)
+    return (np.log1p(total) / 5).astype(np.float32)
+
+
+def _similar(view: View, offers: dict[int, Offer], scored: Sequence[Scores]) -> list[Matrix]:
+    """How like the cursor's surroundings the chunk is that each definition begins in: at most 1."""
+    most = max((float(values.max(initial=0)) for values in scored), default=0.0) or 1.0
+    found = []
+    for file, offered in offers.items():
+        values = np.zeros(len(offered.definitions), np.float32)
+        for part, by_row in zip(view.segments, scored, strict=True):
+            first, end = part.spans.get(file, (0, 0))
+            rows = np.where(offered.chunks >= 0, first + offered.chunks, end)
+            inside = rows < end
+            values[inside] = np.maximum(values[inside], by_row[rows[inside]] / most)
+        found.append(values)
+    return found
+
+
+def _uses(windows: Sequence[Window]) -> dict[str, float]:
+    """The names in similar code, with how similar it is; at most 1."""
+    uses: dict[str, float] = defaultdict(float)
+    most = max((window.score for window in windows), default=0.0) or 1.0
+    for window in windows:
+        for name in names_of(window.text):
+            uses[name] += (window.score / most) ** 2
+    return {name: min(1.0, value / 3) for name, value in uses.items()}
+
+
+def _receivers(
+    cursor: Cursor, found: Candidates, owners: NDArray[np.uint32], methods: NDArray[np.bool_], modules: Matrix
+) -> dict[str, Matrix]:
+    behind_dot = bool(cursor.receivers.at_cursor)
+    near = np.maximum(_looked_up(owners, found.owners), np.where(methods, 0, modules))
+    return {
+        "receiver": np.where(near >= 1, near, 0) * behind_dot,
+        "receiver nearby": np.where(near < 1, near, 0),
+        "behind a dot: method": (methods & behind_dot).astype(np.float32),
+        "behind a dot: other": (~methods & behind_dot).astype(np.float32),
+    }
+
+
+def _of_files(values: dict[int, float], offers: dict[int, Offer]) -> Matrix:
+    return np.array([values.get(file, 0.0) for file in offers], np.float32)
+
+
+def _looked_up(names: NDArray[np.uint32], values: dict[str, float]) -> Matrix:
+    """For each name its value, 0 where there is none."""
+    if not values:
+        return np.zeros(len(names), np.float32)
+    keys = np.array([name_id(name) for name in values], np.uint32)
+    order = np.argsort(keys)
+    keys, known = keys[order], np.array([*values.values()], np.float32)[order]
+    at = np.minimum(np.searchsorted(keys, names), len(keys) - 1)
+    return np.where(keys[at] == names, known[at], np.float32(0))

@@ -1,0 +1,115 @@
+"""Code that is like the code around a cursor: the best chunks by BM25, and the best few lines of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer import lexical
+from indexer.rows import query_terms
+from indexer.view import View
+
+WINDOW = 14
+"""Lines of a window."""
+
+_TERMS = 72  # of a query, the weightiest: the others cost time and change nothing
+
+_CALLED = re.compile(r"([A-Za-z_]\w{2,})(?=\s*\()|\b([A-Z]\w{2,})")
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A chunk that is like the code around the cursor."""
+
+    file: int
+    number: int
+    """Which of its file's chunks."""
+    symbol: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some lines of such a chunk."""
+
+    chunk: Similar
+    first: int
+    """From 1."""
+    lines: tuple[str, ...]
+    score: float
+
+    @property
+    def text(self) -> str:
+        """The lines, with a line end behind the last."""
+        text = "".join(self.lines)
+        return text if text.endswith("\n") else text + "\n"
+
+
+def weighted_terms(view: View, query: dict[int, float]) -> dict[int, float]:
+    """A query's weightiest terms, weighted by how rare they are too."""
+    rarity = lexical.weights(view.segments, query)
+    weighted = {term: rarity[term] * weight for term, weight in query.items() if term in rarity}
+    best = sorted(weighted, key=lambda term: (-weighted[term], term))[:_TERMS]
+    return {term: weighted[term] for term in best}
+
+
+def scores(view: View, weighted: dict[int, float]) -> list[Scores]:
+    """For each segment the chunks' BM25 scores, ``[n]``; 0 for those that are dead."""
+    return [
+        np.where(dead, np.float32(0), lexical.bm25(part, weighted))
+        for part, dead in zip(view.segments, view.dead, strict=True)
+    ]
+
+
+def best_chunks(view: View, scored: Sequence[Scores], count: int) -> list[Similar]:
+    """The chunks of the highest scores, best first."""
+    found: list[Similar] = []
+    for part, values in zip(view.segments, scored, strict=True):
+        rows = np.argpartition(values, -count)[-count:] if len(values) > count else np.arange(len(values))
+        found += [
+            Similar(int(part.files[row]), int(part.numbers[row]), part.symbol(row), float(values[row]))
+            for row in rows[values[rows] > 0].tolist()
+        ]
+    found.sort(key=lambda chunk: (-chunk.score, chunk.file, chunk.number))
+    return found[:count]
+
+
+def best_window(chunk: Similar, first: int, lines: Sequence[str], weighted: dict[int, float]) -> Window:
+    """The lines of a chunk, at most `WINDOW`, that hold most of the query.
+
+    Args:
+        chunk: which one.
+        first: the number of its first line, from 1.
+        lines: its lines.
+        weighted: the query's terms.
+    """
+    terms = [[term for term in query_terms(line) if term in weighted] for line in lines]
+    at, score = max(_window_scores(terms, weighted), key=lambda found: (found[1], -found[0]))
+    return Window(chunk, first + at, tuple(lines[at : at + WINDOW]), score)
+
+
+def _window_scores(terms: Sequence[Sequence[int]], weighted: dict[int, float]) -> Iterator[tuple[int, float]]:
+    """For each window its place and the sum of its distinct terms' weights."""
+    counts: dict[int, int] = {}
+    score = 0.0
+    for end, line in enumerate(terms):
+        for term in line:
+            counts[term] = counts.get(term, 0) + 1
+            score += weighted[term] if counts[term] == 1 else 0.0
+        for term in terms[end - WINDOW] if end >= WINDOW else ():
+            counts[term] -= 1
+            score -= weighted[term] if not counts[term] else 0.0
+        if end >= WINDOW - 1 or end == len(terms) - 1:
+            yield max(0, end - WINDOW + 1), score
+    if not terms:
+        yield 0, 0.0
+
+
+def names_called(text: str) -> set[str]:
+    """The names before an opening bracket, and those that begin with a capital."""
+    return {called or capital for called, capital in _CALLED.findall(text)}
