@@ -32,22 +32,24 @@ class Ranking:
     """
 
     lexical: float = 1.0
-    dense: float = 3.0
-    symbol: float = 2.7
+    dense: float = 3.4
+    symbol: float = 2.4
     """For a chunk whose name's words are in the query, by their share."""
     named: float = 6.0
     """For a chunk that defines an identifier of the query (one with a capital inside, an underscore, a dot)."""
-    place: float = 1.2
+    place: float = 0.9
     """For a file whose name and folder say what the query says."""
+    private: float = -1.0
+    """For a name with an underscore in front."""
     neighbours: float = 0.05
     """For the file's other hits."""
-    importance: float = 0.2
+    importance: float = 0.6
     """For a file that many others import."""
     recent: float = 0.2
     """For a file changed in the last days."""
     tests: float = -4.0
     """For tests, examples and benchmarks, unless the query asks for them."""
-    kinds: tuple[float, ...] = (-1.0, -1.0, -1.5, -0.5, 0.0, 0.0)
+    kinds: tuple[float, ...] = (-2.0, -2.0, -4.0, -2.0, 0.0, 0.0)
     """By place in `rows.KINDS`."""
     again: float = 0.5
     """For each better hit in the same file: what its further ones lose."""
@@ -90,14 +92,12 @@ class _Found:
 
     segment: Segment
     row: int
+    file: int
+    kind: int
     lexical: float
     dense: float
-    score: float = 0.0
+    score: float
     reasons: tuple[str, ...] = ()
-
-    @property
-    def file(self) -> int:
-        return int(self.segment.files[self.row])
 
 
 _CANDIDATES = 200  # of words, and as many of meaning
@@ -129,8 +129,6 @@ def search(
     """
     asked = read_query(query)
     found = _candidates(view, asked, embedder, ranking)
-    found.sort(key=lambda candidate: -candidate.score)
-    found = found[:_JUDGED]
     for candidate in found:
         _judge(candidate, view, asked, ranking, importance or {})
     found = _spread_over_files(found, ranking)
@@ -152,22 +150,30 @@ def read_query(query: str) -> Query:
 
 
 def _candidates(view: View, asked: Query, embedder: TextEmbedder, ranking: Ranking) -> list[_Found]:
+    """The best by words and meaning together, best first."""
     weighted = lexical.weights(view.segments, asked.terms)
     wanted = embedder.embed_query(asked.text)
     scored = [lexical.bm25(part, weighted) for part in view.segments]
     mean, deviation = _moments(scored)
-    largest = max(view.segments, key=len)
-    near_mean, near_deviation = vectors.spread(largest, wanted)
+    near_mean, near_deviation = vectors.spread(max(view.segments, key=len), wanted)
     found: list[_Found] = []
     for part, dead, scores in zip(view.segments, view.dead, scored, strict=True):
         rows = _union(part, dead, scores, wanted, ranking)
-        near = vectors.similarity(part, wanted, rows)
-        for row, by_words, by_meaning in zip(rows.tolist(), scores[rows].tolist(), near.tolist(), strict=True):
-            standard = (by_words - mean) / deviation if deviation else 0.0
-            meaning = (by_meaning - near_mean) / near_deviation if near_deviation else 0.0
-            total = ranking.lexical * standard + ranking.dense * meaning
-            found.append(_Found(part, row, standard if by_words else 0.0, meaning, total))
-    return found
+        words_score = (scores[rows] - mean) / (deviation or 1.0)
+        meaning = (vectors.similarity(part, wanted, rows) - near_mean) / (near_deviation or 1.0)
+        total = ranking.lexical * words_score + ranking.dense * meaning
+        best = np.argsort(-total)[:_JUDGED]
+        chosen = (
+            rows[best],
+            part.files[rows[best]],
+            part.kinds[rows[best]],
+            words_score[best],
+            meaning[best],
+            total[best],
+        )
+        found += [_Found(part, *values) for values in zip(*(array.tolist() for array in chosen), strict=True)]
+    found.sort(key=lambda candidate: -candidate.score)
+    return found[:_JUDGED]
 
 
 def _union(
@@ -183,19 +189,15 @@ def _union(
 
 def _best(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     """The rows of the highest scores above zero, in no order."""
-    if len(scores) <= count:
-        return np.flatnonzero(scores > 0)
-    rows = np.argpartition(scores, -count)[-count:]
-    return rows[scores[rows] > 0]
+    rows = np.flatnonzero(scores)
+    return rows if len(rows) <= count else rows[np.argpartition(scores[rows], -count)[-count:]]
 
 
 def _moments(scored: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
     """Mean and standard deviation over all segments."""
-    n = sum(map(len, scored))
-    if not n:
-        return 0.0, 0.0
-    mean = sum(float(scores.sum(dtype=np.float64)) for scores in scored) / n
-    square = sum(float(np.square(scores).sum(dtype=np.float64)) for scores in scored) / n
+    n = max(1, sum(map(len, scored)))
+    mean = sum(float(scores.sum()) for scores in scored) / n
+    square = sum(float(scores @ scores) for scores in scored) / n
     return mean, math.sqrt(max(0.0, square - mean * mean))
 
 
@@ -203,12 +205,14 @@ def _judge(candidate: _Found, view: View, asked: Query, ranking: Ranking, import
     """Add what its name, its place and its age say."""
     row = view.files[candidate.file]
     symbol = candidate.segment.symbol(candidate.row)
+    name = symbol.rpartition(".")[2]
     reasons = []
     if candidate.lexical > 1:
         reasons.append("words")
     if candidate.dense > 1:
         reasons.append("meaning")
-    named, symbolic = _name_match(symbol, asked)
+    named = _is_named(symbol, asked)
+    symbolic = _share(name, asked)
     if named:
         reasons.insert(0, f"defines {symbol}")
     elif symbolic > 0.5:
@@ -220,21 +224,19 @@ def _judge(candidate: _Found, view: View, asked: Query, ranking: Ranking, import
         ranking.named * named
         + ranking.symbol * symbolic
         + ranking.place * place
+        + ranking.private * name.startswith("_")
         + ranking.importance * importance.get(row.path, 0.0)
         + ranking.recent * math.exp(-max(0.0, time.time() - row.changed) / _DAY)
-        + ranking.kinds[int(candidate.segment.kinds[candidate.row])]
+        + ranking.kinds[candidate.kind]
         + (ranking.tests if not asked.wants_tests and _is_test(row.path) else 0.0)
     )
     candidate.reasons = tuple(reasons)
 
 
-def _name_match(symbol: str, asked: Query) -> tuple[float, float]:
-    """Whether the query names this very symbol (0 or 1), and the share of its name's words that the query has."""
-    if not symbol:
-        return 0.0, 0.0
+def _is_named(symbol: str, asked: Query) -> bool:
+    """Whether the query names this very symbol, in full or by its end."""
     qualified = "." + symbol.lower()
-    named = any(qualified.endswith("." + name) for name in asked.names)
-    return float(named), _share(symbol.rpartition(".")[2], asked)
+    return any(qualified.endswith("." + name) for name in asked.names)
 
 
 def _place_match(path: str, asked: Query) -> float:

@@ -38,11 +38,6 @@ class Question:
     text: str
     answers: tuple[Place, ...]
 
-    @property
-    def is_chinese(self) -> bool:
-        """Whether it is asked in Chinese, English names in it or not."""
-        return bool(_HAN.search(self.text))
-
 
 @dataclass(frozen=True)
 class Written:
@@ -53,6 +48,11 @@ class Written:
     text: str
     answers: tuple[str, ...]
     """Each a path within the package's folder and a qualified name."""
+
+    @property
+    def is_chinese(self) -> bool:
+        """Whether it is asked in Chinese, English names in it or not."""
+        return bool(_HAN.search(self.text))
 
 
 def written() -> list[Written]:
