@@ -110,6 +110,7 @@ _NAME = re.compile(r"[A-Za-z_][\w.]*(?:_|[a-z0-9][A-Z]|\.|::)\w+|`[^`]+`")
 _ASKS_FOR_TESTS = frozenset({"test", "exampl", "benchmark"})  # folded
 _ENDINGS = re.compile(r"(?<=[a-z]{3})(?:ies|ied|ings?|ed|ers?|ions?|es|(?<![su])s|e|y)$")
 _DAY = 86_400.0
+_LONGEST_QUERY = 2_000  # characters; nobody asks more than that, and finding names in it takes the square
 
 
 def search(
@@ -141,7 +142,7 @@ def search(
 
 def read_query(query: str) -> Query:
     """Take a question apart; Chinese is helped out with the English terms that code uses."""
-    text = translated(query)
+    text = translated(query[:_LONGEST_QUERY])
     found = frozenset(map(_folded, words(text)))
     names = {name.strip("`").lower() for name in _NAME.findall(text)}
     if len(identifiers(text)) == 1:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Before numpy comes in: its threads would only wait for each other beside the model's.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from lsp.errors import MidlineError
 from lsp.models import store
 from lsp.models.catalogue import DEFAULT_MODEL

@@ -1,0 +1,384 @@
+"""A workspace's index through its whole life: scanned, changed, shared, damaged, killed, and asked."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from indexer_support import held, write_tree
+
+from indexer.files import FileRules
+from indexer.index import Index, folder_of
+from indexer.scan import Progress, Workload
+from indexer.store import FILE_NAME
+
+HERE = Workload(workers=0)
+TREE = {
+    "app/session.py": 'def send_request(url):\n    """Send a request to a server."""\n    return connect(url)\n',
+    "app/store.py": """import app.session
+
+
+class Store:
+    def save(self, row):
+        self.check(row)
+        written = self.write(row)
+        return written
+""",
+    "README.md": "# Shop\n\nHow to sell things.\n",
+}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "shop", TREE)
+
+
+@pytest.fixture
+def index(workspace: Path, tmp_path: Path) -> Iterator[Index]:
+    opened = Index(workspace, tmp_path / "index")
+    opened.scan(HERE)
+    yield opened
+    opened.close()
+
+
+def found(index: Index, query: str) -> list[str]:
+    return [hit.path for hit in index.search(query)]
+
+
+def holdings(workspace: Path, folder: Path) -> dict[str, list[str]]:
+    """What an index holds as whoever opens it finds it."""
+    opened = Index(workspace, folder)
+    try:
+        return held(opened.view())
+    finally:
+        opened.close()
+
+
+# -- what is found ---------------------------------------------------------------------------------------------------
+
+
+def test_a_question_finds_its_function(index: Index) -> None:
+    first = index.search("where are requests sent to the server?")[0]
+    assert (first.path, first.start_line, first.end_line, first.symbol, first.kind) == (
+        "app/session.py",
+        1,
+        3,
+        "send_request",
+        "function",
+    )
+    assert "connect(url)" in first.text
+    assert first.reason
+
+
+def test_a_name_finds_its_definition(index: Index) -> None:
+    first = index.search("Store.save")[0]
+    assert (first.path, first.symbol) == ("app/store.py", "Store.save")
+    assert first.reason.startswith("defines Store.save")
+
+
+@pytest.mark.parametrize("query", ["", "   ", "???", "zzzzqqqq", "\0", "请", "a" * 100_000, "\ud800"])
+def test_a_question_that_says_nothing_does_no_harm(index: Index, query: str) -> None:
+    assert isinstance(index.search(query), list)
+
+
+def test_totals(index: Index) -> None:
+    totals = index.totals()
+    assert (totals.files, totals.skipped) == (3, 0)
+    assert totals.languages == {"python": 2, "markdown": 1}
+    assert totals.chunks >= 4
+    assert totals.bytes > 1_000
+
+
+# -- what changes ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_digested_twice(index: Index, workspace: Path) -> None:
+    assert index.scan(HERE) == 0
+    before = held(index.view())
+    # A branch is switched away from and back: other bytes, then the same again under a new time.
+    file = workspace / "app/session.py"
+    old = file.read_text()
+    file.write_text("def other():\n    return 1\n")
+    assert index.update(["app/session.py"]) == 1
+    with sqlite3.connect(index._folder / FILE_NAME) as db:
+        digests = db.execute("SELECT count(*) FROM content").fetchone()
+    file.write_text(old)
+    assert index.update(["app/session.py"]) == 1
+    with sqlite3.connect(index._folder / FILE_NAME) as db:
+        assert db.execute("SELECT count(*) FROM content").fetchone() == digests
+    assert held(index.view()) == before
+
+
+def test_files_come_change_and_go(index: Index, workspace: Path) -> None:
+    write_tree(workspace, {"app/mail.py": "def deliver_letter():\n    return postman\n"})
+    assert index.update(["app/mail.py"]) == 1
+    assert found(index, "deliver_letter")[0] == "app/mail.py"
+    shutil.rmtree(workspace / "app")
+    assert index.update(["app"]) == 3
+    assert "app/mail.py" not in found(index, "deliver_letter")
+    write_tree(workspace, {"app/deep/er/mail.py": "def deliver_letter():\n    return postman\n"})
+    assert index.update(["app"]) == 1
+    assert found(index, "deliver_letter")[0] == "app/deep/er/mail.py"
+
+
+def test_unsaved_text_counts_until_it_is_let_go(index: Index) -> None:
+    index.overlay("app/session.py", "def receive_parcel():\n    return 2\n")
+    assert found(index, "receive_parcel")[0] == "app/session.py"
+    assert all(hit.symbol != "send_request" for hit in index.search("send_request"))
+    index.overlay("app/new.py", "def unheard_of():\n    return 3\n")
+    assert found(index, "unheard_of")[0] == "app/new.py"
+    index.overlay("app/session.py", None)
+    assert index.search("send_request")[0].symbol == "send_request"
+
+
+def test_the_workers_do_what_one_process_does(tmp_path: Path) -> None:
+    files = {f"pkg{n % 7}/m{n}.py": f"def function_{n}(a):\n    return a + {n}\n" for n in range(90)}
+    workspace = write_tree(tmp_path / "many", files)
+    seen: list[Progress] = []
+    alone = Index(workspace, tmp_path / "alone")
+    alone.scan(HERE)
+    together = Index(workspace, tmp_path / "together")
+    assert together.scan(Workload(workers=2, progress=seen.append)) == 90
+    assert held(together.view()) == held(alone.view())
+    assert [seen[0].done, seen[-1].done, seen[-1].total] == [0, 90, 90]
+    alone.close()
+    together.close()
+
+
+def test_a_scan_can_be_cancelled_and_goes_on_later(tmp_path: Path) -> None:
+    files = {f"m{n}.py": f"def function_{n}(a):\n    return a + {n}\n" for n in range(40)}
+    workspace = write_tree(tmp_path / "many", files)
+    asked = iter(range(100))
+    index = Index(workspace, tmp_path / "index")
+    index.scan(Workload(workers=0, cancelled=lambda: next(asked) >= 30))
+    part = index.totals().files
+    assert 0 < part < 40
+    assert index.scan(HERE) == 40 - part
+    assert index.totals().files == 40
+    index.close()
+
+
+def test_what_is_excluded_later_goes(workspace: Path, tmp_path: Path, index: Index) -> None:
+    index.close()
+    stricter = Index(workspace, tmp_path / "index", FileRules(exclude=("app/store.py",)))
+    stricter.scan(HERE)
+    assert sorted(held(stricter.view())) == ["README.md", "app/session.py"]
+    stricter.close()
+
+
+# -- several processes -----------------------------------------------------------------------------------------------
+
+
+def test_one_writes_and_others_read_what_is_new(index: Index, workspace: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from indexer.index import Index\n"
+        "index = Index(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "for line in sys.stdin:\n"
+        "    print(index.writable, [hit.path for hit in index.search(line.strip())][:1], flush=True)\n"
+    )
+    command = [sys.executable, "-c", script, str(workspace), str(tmp_path / "index")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdin and reader.stdout
+
+        def ask(query: str) -> str:
+            assert reader.stdin and reader.stdout
+            print(query, file=reader.stdin, flush=True)
+            return reader.stdout.readline().strip()
+
+        assert ask("send_request") == "False ['app/session.py']"
+        write_tree(workspace, {"app/mail.py": "def deliver_letter():\n    return postman\n"})
+        index.update(["app/mail.py"])
+        assert ask("deliver_letter") == "False ['app/mail.py']"
+        reader.stdin.close()
+
+
+def test_a_reader_takes_over_when_the_writer_has_gone(index: Index, workspace: Path, tmp_path: Path) -> None:
+    # Within one process the lock is the process's own, so the writer is another.
+    index.close()
+    script = (
+        "import sys; from pathlib import Path; from indexer.index import Index\n"
+        "index = Index(Path(sys.argv[1]), Path(sys.argv[2])); print(index.writable, flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(workspace), str(tmp_path / "index")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout and writer.stdout.readline() == "True\n"
+        reader = Index(workspace, tmp_path / "index")
+        assert not reader.writable
+        write_tree(workspace, {"app/mail.py": "def deliver_letter():\n    return postman\n"})
+        assert reader.scan(HERE) == 0
+        writer.kill()
+    assert reader.scan(HERE) == 1
+    assert found(reader, "deliver_letter")[0] == "app/mail.py"
+    reader.close()
+
+
+# -- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["garbage", "cut", "hole", "empty", "another"])
+def test_a_damaged_index_is_set_aside_and_made_again(
+    index: Index, workspace: Path, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = held(index.view())
+    index.close()
+    file = tmp_path / "index" / FILE_NAME
+    data = file.read_bytes()
+    for beside in ("-wal", "-shm"):
+        file.with_name(file.name + beside).unlink(missing_ok=True)
+    if how == "another":
+        with sqlite3.connect(file) as db:
+            db.execute("UPDATE meta SET value = '0' WHERE key = 'schema'")
+        db.close()
+    else:
+        damaged = {
+            "garbage": b"no database" * 1000,
+            "cut": data[: len(data) // 2],
+            "hole": data[:4096] + b"\xff" * (len(data) - 4096),
+            "empty": b"",
+        }
+        file.write_bytes(damaged[how])
+    again = Index(workspace, tmp_path / "index")
+    again.scan(HERE)
+    assert held(again.view()) == expected
+    again.close()
+    if how in ("garbage", "hole"):
+        assert "is made again" in caplog.text
+        assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+
+
+def test_killed_fifty_times_it_equals_one_made_afresh(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    files = {f"p{n % 5}/m{n}.py": _module(rng, n) for n in range(30)}
+    workspace, folder = write_tree(tmp_path / "many", files), tmp_path / "index"
+    Index(workspace, folder).close()
+    killed = 0
+    for _ in range(50):
+        for n in rng.sample(range(30), 6):
+            file = workspace / f"p{n % 5}/m{n}.py"
+            if rng.random() < 0.3:
+                file.unlink(missing_ok=True)
+            else:
+                file.write_text(_module(rng, n))
+        child = os.fork()
+        if child == 0:
+            try:
+                Index(workspace, folder).scan(HERE)
+            finally:
+                os._exit(0)
+        time.sleep(rng.random() * 0.05)
+        os.kill(child, signal.SIGKILL)
+        killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert killed > 10
+    opened = Index(workspace, folder)
+    opened.scan(HERE)
+    survived = held(opened.view())
+    opened.close()
+    fresh = Index(workspace, tmp_path / "fresh")
+    fresh.scan(HERE)
+    assert survived == held(fresh.view())
+    fresh.close()
+
+
+def _module(rng: random.Random, number: int) -> str:
+    return "\n\n".join(
+        f"def f{number}_{i}(x):\n    return x * {rng.randrange(1000)}\n" for i in range(rng.randrange(1, 9))
+    )
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(index: Index, workspace: Path, tmp_path: Path) -> None:
+    before = held(index.view())
+    index.close()
+    big = "\n\n".join(f"def f{n}(x):\n    return x * {n}\n" for n in range(3000))
+    write_tree(workspace, {"app/big.py": big})
+    script = (
+        "import resource, signal, sys; from pathlib import Path; from indexer.index import Index\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "index = Index(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "index.scan()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(workspace), str(tmp_path / "index")], capture_output=True, text=True
+    )
+    assert ended.returncode != 0
+    assert "sqlite3.OperationalError" in ended.stderr
+    assert holdings(workspace, tmp_path / "index") == before
+    index = Index(workspace, tmp_path / "index")
+    index.scan(HERE)
+    assert found(index, "f2999")[0] == "app/big.py"
+    index.close()
+
+
+# -- what stays out --------------------------------------------------------------------------------------------------
+
+
+def test_secrets_are_nowhere_in_what_is_kept(tmp_path: Path) -> None:
+    secret = "Zx9" + "kQ7vT2mW" * 4
+    token = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    workspace = write_tree(
+        tmp_path / "shop",
+        {
+            "config.py": f'API_KEY = "{secret}"\n\n\ndef connect():\n    return "{token}"\n',
+            ".env": f"PASSWORD={secret}\n",
+            "keys/id_rsa": f"-----BEGIN OPENSSH PRIVATE KEY-----\n{secret}\n-----END OPENSSH PRIVATE KEY-----\n",
+        },
+    )
+    index = Index(workspace, tmp_path / "index")
+    index.scan(HERE)
+    index.overlay("config.py", f'API_KEY = "{secret}"\nTOKEN = "{token}"\n')
+    texts = [hit.text for query in ("connect", "API_KEY", secret, token) for hit in index.search(query)]
+    assert texts
+    index.close()
+    kept = b"".join(file.read_bytes() for file in (tmp_path / "index").rglob("*") if file.is_file())
+    for hidden in (secret, token):
+        assert all(hidden not in text for text in texts)
+        assert hidden.encode() not in kept
+    assert sorted(held(Index(workspace, tmp_path / "index").view())) == ["config.py"]
+
+
+def test_only_this_user_can_read_it(index: Index, tmp_path: Path) -> None:
+    for file in (tmp_path / "index").rglob("*"):
+        assert file.stat().st_mode & 0o077 == 0, file
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("gbk.py", "def 连接():\n    return '中文注释'\n".encode("gbk")),
+        ("latin.py", "def caf\xe9():\n    return 1\n".encode("latin-1")),
+        ("utf16.py", "def wide():\n    return 1\n".encode("utf-16")),
+        ("nul.py", b"def f():\n    return '\0'\n"),
+        ("mac.py", b"def f():\r    return 1\r\rdef g():\r    return 2\r"),
+        ("deep.py", b"(" * 20_000),
+        ("cut.json", b'{"a": [1, 2, {"b": '),
+        (
+            "odd name \xf0\x9f\x98\x80 'quoted' \"twice\".py".encode("latin-1").decode("utf-8", "replace"),
+            b"def odd():\n    pass\n",
+        ),
+        ("new\nline.py", b"def newline():\n    pass\n"),
+    ],
+)
+def test_odd_files_do_no_harm(tmp_path: Path, name: str, data: bytes) -> None:
+    workspace = write_tree(tmp_path / "shop", TREE)
+    (workspace / name).write_bytes(data)
+    index = Index(workspace, tmp_path / "index")
+    index.scan(HERE)
+    assert set(TREE) <= set(held(index.view()))
+    assert found(index, "send_request")[0] == "app/session.py"
+    index.close()
+
+
+def test_a_workspace_that_moves_is_another_one(tmp_path: Path, workspace: Path) -> None:
+    root = tmp_path / "indexes"
+    assert folder_of(root, workspace) == folder_of(root, workspace / ".." / workspace.name)
+    assert folder_of(root, workspace) != folder_of(root, tmp_path / "elsewhere" / workspace.name)
+    assert folder_of(root, Path("/")).parent == root
