@@ -52,7 +52,7 @@ async def test_inline_completion_is_offered_to_who_does_not_announce_it(editor: 
     assert editor.capabilities.text_document is None
     assert editor.offered.inline_completion_provider is not None
     assert editor.offered.text_document_sync == types.TextDocumentSyncOptions(
-        open_close=True, change=types.TextDocumentSyncKind.Incremental, save=False
+        open_close=True, change=types.TextDocumentSyncKind.Incremental, save=True
     )
 
 
