@@ -33,25 +33,25 @@ class Ranking:
 
     lexical: float = 1.0
     dense: float = 3.4
-    symbol: float = 2.4
+    symbol: float = 2.7
     """For a chunk whose name's words are in the query, by their share."""
     named: float = 6.0
     """For a chunk that defines an identifier of the query (one with a capital inside, an underscore, a dot)."""
-    place: float = 0.9
+    place: float = 1.5
     """For a file whose name and folder say what the query says."""
     private: float = -1.0
     """For a name with an underscore in front."""
-    neighbours: float = 0.05
+    neighbours: float = 0.03
     """For the file's other hits."""
     importance: float = 0.6
     """For a file that many others import."""
     recent: float = 0.2
     """For a file changed in the last days."""
-    tests: float = -4.0
+    tests: float = -8.0
     """For tests, examples and benchmarks, unless the query asks for them."""
-    kinds: tuple[float, ...] = (-2.0, -2.0, -4.0, -2.0, 0.0, 0.0)
+    kinds: tuple[float, ...] = (-5.0, -5.0, -4.0, -2.0, 0.0, 0.0)
     """By place in `rows.KINDS`."""
-    again: float = 0.5
+    again: float = 0.3
     """For each better hit in the same file: what its further ones lose."""
 
 

@@ -19,12 +19,14 @@ from indexer.index import Index
 from indexer.search import Ranking
 
 _SOURCES: dict[str, Ranking] = {
+    "all": Ranking(),
     "without words": replace(Ranking(), lexical=0.0),
     "without meaning": replace(Ranking(), dense=0.0),
     "without the name's words": replace(Ranking(), symbol=0.0),
     "without names asked for": replace(Ranking(), named=0.0),
     "without file and folder": replace(Ranking(), place=0.0),
     "without the file's other hits": replace(Ranking(), neighbours=0.0),
+    "private names as good as any": replace(Ranking(), private=0.0),
     "without importance": replace(Ranking(), importance=0.0),
     "without recency": replace(Ranking(), recent=0.0),
     "tests as good as any": replace(Ranking(), tests=0.0),
@@ -32,7 +34,7 @@ _SOURCES: dict[str, Ranking] = {
     "without spreading over files": replace(Ranking(), again=0.0),
 }
 _BARE = replace(
-    Ranking(), symbol=0.0, named=0.0, place=0.0, neighbours=0.0, importance=0.0, recent=0.0, tests=0.0,
+    Ranking(), symbol=0.0, named=0.0, place=0.0, private=0.0, neighbours=0.0, importance=0.0, recent=0.0, tests=0.0,
     kinds=(0.0,) * 6, again=0.0,
 )  # fmt: skip
 _ALONE: dict[str, Ranking] = {
@@ -75,14 +77,16 @@ def _questions(folder: Path, part: str, ablations: bool) -> dict[str, object]:
         "docstrings": {"all": _scored(asked)} | {one.name: _scored([one]) for one in asked},
         "written by hand": {name: _scored(some) for name, some in hand.items()},
     }
+    fewer = [replace(one, questions=one.questions[::3]) for one in asked]
     judge = reranker()
     if judge is not None:
-        report["re-ranked"] = {"docstrings": _scored(asked, judge=judge)} | {
-            name: _scored(some, judge=judge) for name, some in hand.items()
-        }
+        report["with the re-ranker"] = {
+            "a third of the docstrings": _scored(fewer, judge=judge),
+            "the same without": _scored(fewer),
+        } | {name: _scored(some, judge=judge) for name, some in hand.items()}
     if ablations:
-        report["what each source is worth, docstrings"] = {
-            name: _scored(asked, ranking) for name, ranking in (_SOURCES | _ALONE).items()
+        report["what each source is worth, a third of the docstrings"] = {
+            name: _scored(fewer, ranking) for name, ranking in (_SOURCES | _ALONE).items()
         }
         report["what each source is worth, written by hand"] = {
             name: _scored(everything, ranking) for name, ranking in (_SOURCES | _ALONE).items()
