@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lsp.engine.batching import PREFILL_BATCH
 from lsp.engine.llama import AbortedError, Entry, NoCellsError
 from lsp.engine.prompt import compile_prompt
 from lsp.engine.protocol import Generate
 from lsp.engine.sampling import Logits, best
-from lsp.engine.scheduler import PREFILL_BATCH
 from lsp.engine.vocabulary import Vocabulary
 
 # Bytes of the characters in use, and longer pieces, so that healing has choices and characters come in parts.

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from lsp.engine.batching import PREFILL_BATCH
 from lsp.engine.llama import Entry, Llama
 from lsp.engine.prompt import compile_prompt
 from lsp.engine.protocol import Done, EngineMessage, Failed, Generate, Priority, Segment, Special, Text, Token
 from lsp.engine.run import Run
 from lsp.engine.sampling import Logits, best
-from lsp.engine.scheduler import PREFILL_BATCH, Scheduler
+from lsp.engine.scheduler import Scheduler
 
 OWNER = "editor"
 

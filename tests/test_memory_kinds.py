@@ -14,9 +14,9 @@ import pytest
 from reuse_support import Rig, load, psm, spm
 from tiny_gguf import FIM_TOKENS, Kind, Unfit, write_tiny_gguf
 
+from lsp.engine.batching import PREFILL_BATCH, SHORT_BATCH
 from lsp.engine.prompt import base_length, compile_prompt
 from lsp.engine.protocol import Failed, Priority, Segment
-from lsp.engine.scheduler import PREFILL_BATCH, SHORT_BATCH
 from lsp.errors import MidlineError
 from lsp.models.gguf import inspect_gguf
 

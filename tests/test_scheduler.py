@@ -5,8 +5,8 @@ from __future__ import annotations
 from fake_llama import expected_texts, tokenize
 from scheduler_support import LONG, Rig
 
+from lsp.engine.batching import BACKGROUND_BATCH, PREFILL_BATCH
 from lsp.engine.protocol import Done, EngineMessage, Generate, Special, Text
-from lsp.engine.scheduler import BACKGROUND_BATCH, PREFILL_BATCH
 
 # -- order of service -----------------------------------------------------------------------------------------------
 

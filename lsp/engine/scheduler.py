@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from lsp.engine.batching import BACKGROUND_BATCH, SHORT_BATCH, Batch, compose, size_of
 from lsp.engine.drafting import Drafter
 from lsp.engine.job import Job, in_turn
 from lsp.engine.ledger import Ledger, OutOfCellsError
@@ -26,21 +27,12 @@ from lsp.engine.sampling import Choice, best
 
 logger = logging.getLogger(__name__)
 
-# A newly arrived completion waits for at most one batch, so a batch is short: at 85 tokens/s, 32 take 0.4 s.
-PREFILL_BATCH = 32
-# Background work is interrupted by whatever a user waits for, and what is interrupted is lost: at 75 tokens/s, 16 take
-# 0.2 s, as long as the pause between two keystrokes.
-BACKGROUND_BATCH = 16
-# So few tokens are computed sooner than their interruption pays.
-SHORT_BATCH = 4
 # After so many batches failed in a row the context is beyond repair, and a new process is the cure.
 MAX_FAILURES = 3
 # While somebody types on and on, the engine is never idle; the next base gets one batch in so many all the same.
 ANCHOR_TURN = 6
 # With nothing to do for so long, the engine is idle.
 IDLE_SECONDS = 1.0
-
-Batch = list[tuple[Job, Run, int]]
 
 
 class Scheduler:
@@ -92,7 +84,7 @@ class Scheduler:
         self._jobs[owner, request.id] = job
         self._inbox.put(lambda: self._waiting.append(job))
         batch = self._in_batch
-        if batch and all(job.rank < other.rank for other, _, _ in batch) and _size(batch) > SHORT_BATCH:
+        if batch and all(job.rank < other.rank for other, _, _ in batch) and size_of(batch) > SHORT_BATCH:
             self._llama.abort = True
 
     def cancel(self, owner: Hashable, request_id: int, branch: int | None = None) -> None:
@@ -268,39 +260,14 @@ class Scheduler:
         )
 
     def _next_batch(self) -> Batch:
-        """The runs to serve next, each with how many of its pending tokens to compute.
-
-        The highest rank has the batch. While it only decodes, lower ranks that users watch decode along: a step for
-        three sequences costs little more than for one, and so typing never starves a chat.
-        """
+        """The runs to serve next, each with how many of its pending tokens to compute; none if there is no work."""
         jobs = in_turn(self._active)
         if not jobs:
             return []
         if self._anchor_is_due(jobs):
             jobs = [job for job in jobs if job.request.priority == "anchor"]
         self._steps_without_anchor = 0 if jobs[0].background else self._steps_without_anchor + 1
-        rank = jobs[0].rank
-        runs = [(job, run) for job in jobs if job.rank == rank for run in job.open_runs]
-        if all(len(run.pending) == 1 for _, run in runs):
-            runs += [
-                (job, run)
-                for job in jobs
-                if job.rank > rank and not job.background
-                for run in job.open_runs
-                if len(run.pending) == 1
-            ]
-        if not self._llama.cuttable:
-            # llama.cpp computes recurrent states together only where they move on by the same number of tokens.
-            runs = next(([pair] for pair in runs if len(pair[1].pending) > 1), runs)
-        room = BACKGROUND_BATCH if jobs[0].background else PREFILL_BATCH
-        batch: Batch = []
-        for job, run in sorted(runs, key=lambda pair: len(pair[1].pending) > 1):
-            count = min(len(run.pending), room)
-            if not self._llama.cuttable:
-                count = self._up_to_checkpoint(run, count)
-            if count:
-                batch.append((job, run, count))
-                room -= count
+        batch = compose(jobs, self.ledger, cuttable=self._llama.cuttable)
         if len(batch) == 1:
             self._draft(*batch[0])
         return batch
@@ -317,16 +284,6 @@ class Scheduler:
         first = run.branch == 0 and run.generated
         if first and count == len(run.pending) == 1 and not run.heal and room > 1 and self._llama.cuttable:
             run.draft = self.drafter.guess(self.ledger.tokens(run.seq) + run.pending)[: room - 1]
-
-    def _up_to_checkpoint(self, run: Run, count: int) -> int:
-        """``count``, or less where memory that can't be cut is worth a checkpoint.
-
-        That is at the base's end, and shortly before the prompt's: the next prompt often differs in its last tokens.
-        """
-        held = len(self.ledger.tokens(run.seq))
-        if held < run.base < held + count:
-            return run.base - held
-        return count - count // 4 if count == len(run.pending) > SHORT_BATCH else count
 
     def _compute(self, batch: Batch) -> None:
         entries: list[Entry] = []
@@ -510,10 +467,6 @@ class Scheduler:
         if busy != self._busy:
             self._busy = busy
             self._on_busy(busy)
-
-
-def _size(batch: Batch) -> int:
-    return sum(count for _, _, count in batch)
 
 
 def _why(known: bool, evicted: bool, reused: int, base: int) -> Why:

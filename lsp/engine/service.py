@@ -20,11 +20,12 @@ import msgspec
 import psutil
 
 from lsp.engine import protocol
+from lsp.engine.batching import PREFILL_BATCH
 from lsp.engine.config import EngineConfig
 from lsp.engine.llama import Llama, backend_features, can_offload, gpu_free_bytes, llama_build
 from lsp.engine.offload import choose_threads, place_layers
 from lsp.engine.protocol import Ask, Cancel, EngineMessage, Failed, Forget, Generate, Recall, Recalled, State
-from lsp.engine.scheduler import PREFILL_BATCH, Scheduler
+from lsp.engine.scheduler import Scheduler
 from lsp.engine.snapshots import Snapshots
 from lsp.errors import MidlineError
 
