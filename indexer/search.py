@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
-from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +14,8 @@ from numpy.typing import NDArray
 from indexer import lexical, vectors
 from indexer.chunk import Outline
 from indexer.embedding.embedder import TextEmbedder, TextReranker
-from indexer.glossary import translated
-from indexer.rows import query_terms
+from indexer.query import Query, is_test, read_query
 from indexer.segment import Segment
-from indexer.tokens import identifiers, words
 from indexer.view import View
 
 
@@ -73,19 +68,6 @@ class Hit:
     """Why it is here, in a few words."""
 
 
-@dataclass(frozen=True)
-class Query:
-    """A question, read once."""
-
-    text: str
-    terms: list[int]
-    words: frozenset[str]
-    """Folded, see `_folded`."""
-    names: frozenset[str]
-    """Identifiers that are no plain words, lower case."""
-    wants_tests: bool
-
-
 @dataclass
 class _Found:
     """A candidate: a row of a segment, and what speaks for it."""
@@ -103,14 +85,7 @@ class _Found:
 _CANDIDATES = 200  # of words, and as many of meaning
 _JUDGED = 120  # of the best of these, names and places are looked at
 _RERANKED = 20
-_CACHED = 1 << 15
-_TESTS = re.compile(r"(^|/)(tests?|testing|specs?|__tests__|examples?|samples?|benchmarks?|docs?_src)(/|$)|(^|/)test_|"
-                    r"[._-](test|spec)\.[^/]*$|_test\.[^/]*$|(^|/)conftest\.py$", re.IGNORECASE)  # fmt: skip
-_NAME = re.compile(r"[A-Za-z_][\w.]*(?:_|[a-z0-9][A-Z]|\.|::)\w+|`[^`]+`")
-_ASKS_FOR_TESTS = frozenset({"test", "exampl", "benchmark"})  # folded
-_ENDINGS = re.compile(r"(?<=[a-z]{3})(?:ies|ied|ings?|ed|ers?|ions?|es|(?<![su])s|e|y)$")
 _DAY = 86_400.0
-_LONGEST_QUERY = 2_000  # characters; nobody asks more than that, and finding names in it takes the square
 
 
 def search(
@@ -138,16 +113,6 @@ def search(
         found = _reranked(view, query, found, reranker, outlines)
     hits = (_hit(view, candidate, outlines) for candidate in found)
     return list(islice(filter(None, hits), count))
-
-
-def read_query(query: str) -> Query:
-    """Take a question apart; Chinese is helped out with the English terms that code uses."""
-    text = translated(query[:_LONGEST_QUERY])
-    found = frozenset(map(_folded, words(text)))
-    names = {name.strip("`").lower() for name in _NAME.findall(text)}
-    if len(identifiers(text)) == 1:
-        names.add(text.strip().lower())
-    return Query(text, query_terms(text), found, frozenset(names), bool(found & _ASKS_FOR_TESTS))
 
 
 def _candidates(view: View, asked: Query, embedder: TextEmbedder, ranking: Ranking) -> list[_Found]:
@@ -212,13 +177,13 @@ def _judge(candidate: _Found, view: View, asked: Query, ranking: Ranking, import
         reasons.append("words")
     if candidate.dense > 1:
         reasons.append("meaning")
-    named = _is_named(symbol, asked)
-    symbolic = _share(name, asked)
+    named = asked.names_symbol(symbol)
+    symbolic = asked.share_of(name)
     if named:
         reasons.insert(0, f"defines {symbol}")
     elif symbolic > 0.5:
         reasons.append("name")
-    place = _place_match(row.path, asked)
+    place = asked.match_of(row.path)
     if place > 0.5:
         reasons.append("file")
     candidate.score += (
@@ -229,52 +194,9 @@ def _judge(candidate: _Found, view: View, asked: Query, ranking: Ranking, import
         + ranking.importance * importance.get(row.path, 0.0)
         + ranking.recent * math.exp(-max(0.0, time.time() - row.changed) / _DAY)
         + ranking.kinds[candidate.kind]
-        + (ranking.tests if not asked.wants_tests and _is_test(row.path) else 0.0)
+        + (ranking.tests if not asked.wants_tests and is_test(row.path) else 0.0)
     )
     candidate.reasons = tuple(reasons)
-
-
-def _is_named(symbol: str, asked: Query) -> bool:
-    """Whether the query names this very symbol, in full or by its end."""
-    qualified = "." + symbol.lower()
-    return any(qualified.endswith("." + name) for name in asked.names)
-
-
-def _place_match(path: str, asked: Query) -> float:
-    """The shares of the words of a file's name and of its folder's that the query has, added."""
-    stem, folder = _stem_and_folder(path)
-    return _share(stem, asked) + _share(folder, asked)
-
-
-def _share(name: str, asked: Query) -> float:
-    """The share of a name's words that the query has."""
-    own = _plain_words(name)
-    return len(own & asked.words) / len(own) if own else 0.0
-
-
-@lru_cache(_CACHED)
-def _stem_and_folder(path: str) -> tuple[str, str]:
-    pure = PurePosixPath(path)
-    return pure.stem, pure.parent.name
-
-
-@lru_cache(_CACHED)
-def _is_test(path: str) -> bool:
-    return _TESTS.search(path) is not None
-
-
-@lru_cache(_CACHED)
-def _plain_words(name: str) -> frozenset[str]:
-    """The parts of a name, folded, without the whole."""
-    found = words(name)
-    parts = found[:-1] if len(found) > 1 and len(identifiers(name)) == 1 else found
-    return frozenset(map(_folded, parts))
-
-
-@lru_cache(_CACHED)
-def _folded(word: str) -> str:
-    """A word without its ending, so that ``requests``, ``requested`` and ``request`` are one: cruder than Porter's."""
-    return _ENDINGS.sub("", word)
 
 
 def _spread_over_files(found: list[_Found], ranking: Ranking) -> list[_Found]:
@@ -299,7 +221,10 @@ def _reranked(
     judged = reranker.scores(query, [f"{hit.path} {hit.symbol}\n{hit.text}" if hit else "" for hit in hits])
     own = np.array([candidate.score for candidate in first], np.float32)
     total = _standard(own) + _standard(judged)
-    return [first[place] for place in np.argsort(-total).tolist()] + rest
+    lowest = rest[0].score if rest else 0.0
+    for candidate, above in zip(first, (total - total.min(initial=0)).tolist(), strict=True):
+        candidate.score = lowest + above
+    return sorted(first, key=lambda candidate: -candidate.score) + rest
 
 
 def _standard(values: NDArray[np.float32]) -> NDArray[np.float32]:
