@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import psutil
 import pytest
 from lsp_support import CURSOR, DEADLINE, MIDLINE, until
-from tiny_model import write_tiny_model
+from tiny_gguf import write_tiny_gguf
 
 from lsp import __version__
 from lsp.choice import engine_config
@@ -201,14 +201,14 @@ def test_without_a_model(empty_home: Path, place: str, failure: Failure) -> None
 
 
 def test_a_model_that_cannot_fill_in(empty_home: Path, place: str, tmp_path: Path, failure: Failure) -> None:
-    use(empty_home, write_tiny_model(tmp_path / "chatty.gguf", fim=False))
+    use(empty_home, write_tiny_gguf(tmp_path / "chatty.gguf", "full", fim=()))
     said = failure("complete", place)
     assert "chatty" in said
     assert DEFAULT_MODEL.name in said
 
 
 def test_a_home_that_cannot_be_written(empty_home: Path, place: str, tmp_path: Path, failure: Failure) -> None:
-    use(empty_home, write_tiny_model(tmp_path / "tiny.gguf"))
+    use(empty_home, write_tiny_gguf(tmp_path / "tiny.gguf", "full"))
     (empty_home / "run").touch()
     said = failure("complete", place)
     assert f"Can't use the folder {empty_home / 'run'}" in said
@@ -216,7 +216,7 @@ def test_a_home_that_cannot_be_written(empty_home: Path, place: str, tmp_path: P
 
 
 def test_a_read_only_disk(empty_home: Path, place: str, tmp_path: Path) -> None:
-    use(empty_home, write_tiny_model(tmp_path / "tiny.gguf"))
+    use(empty_home, write_tiny_gguf(tmp_path / "tiny.gguf", "full"))
     mount = f"mount --bind '{empty_home}' '{empty_home}' && mount -o remount,bind,ro '{empty_home}'"
     unshare = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
     if not shutil.which("unshare") or subprocess.run([*unshare, mount], capture_output=True, check=False).returncode:
@@ -283,7 +283,7 @@ def test_help_and_version() -> None:
 
 
 async def test_an_interrupt_leaves_no_traceback(empty_home: Path, place: str, tmp_path: Path) -> None:
-    use(empty_home, write_tiny_model(tmp_path / "tiny.gguf"))
+    use(empty_home, write_tiny_gguf(tmp_path / "tiny.gguf", "full"))
     engine = EngineClient(engine_config(load()[0]))
     engine.start()
     pid = (await asyncio.wait_for(engine.ready(), DEADLINE)).pid

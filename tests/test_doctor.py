@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 from lsp_support import DEADLINE, MIDLINE
-from tiny_model import write_tiny_model
+from tiny_gguf import write_tiny_gguf
 
 from lsp.cli import main
 from lsp.models.catalogue import DEFAULT_MODEL
@@ -88,7 +88,7 @@ def test_too_many_threads(empty_home: Path, checks: Checks) -> None:
 
 
 def test_a_damaged_model(empty_home: Path, tmp_path: Path, checks: Checks) -> None:
-    tiny = write_tiny_model(tmp_path / "tiny.gguf")
+    tiny = write_tiny_gguf(tmp_path / "tiny.gguf", "full")
     add = [MIDLINE, "model", "add", str(tiny)]
     subprocess.run(add, check=True, capture_output=True, timeout=DEADLINE)
     add_settings(empty_home, '[model]\ncompletion = "tiny"\n')
@@ -102,7 +102,7 @@ def test_a_damaged_model(empty_home: Path, tmp_path: Path, checks: Checks) -> No
 
 
 def test_a_model_that_answers_nonsense(empty_home: Path, tmp_path: Path, checks: Checks) -> None:
-    tiny = write_tiny_model(tmp_path / "tiny.gguf")
+    tiny = write_tiny_gguf(tmp_path / "tiny.gguf", "full")
     add_settings(empty_home, f"[model]\ncompletion = {json.dumps(str(tiny))}\n")
     found = checks(1)
     assert broken(found) == {"fim"}
@@ -110,7 +110,7 @@ def test_a_model_that_answers_nonsense(empty_home: Path, tmp_path: Path, checks:
 
 
 def test_a_model_that_cannot_fill_in(empty_home: Path, tmp_path: Path, checks: Checks) -> None:
-    tiny = write_tiny_model(tmp_path / "chatty.gguf", fim=False)
+    tiny = write_tiny_gguf(tmp_path / "chatty.gguf", "full", fim=())
     add_settings(empty_home, f"[model]\ncompletion = {json.dumps(str(tiny))}\n")
     found = checks(1)
     assert broken(found) == {"model", "fim"}

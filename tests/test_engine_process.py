@@ -13,7 +13,7 @@ from socket import AF_UNIX, socket
 
 import pytest
 from lsp_support import DEADLINE, Editor, alive, editing, until
-from tiny_model import write_tiny_model
+from tiny_gguf import write_tiny_gguf
 
 from lsp.engine import client as client_module
 from lsp.engine.client import EngineClient, connect, log_path
@@ -29,7 +29,7 @@ AREA = 'def area(width, height):\n    """The area of a rectangle."""\n    return
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineConfig:
     """An engine of this test's own that loads in no time."""
     monkeypatch.setenv("MIDLINE_HOME", str(tmp_path / "home"))
-    return EngineConfig(str(write_tiny_model(tmp_path / "tiny.gguf")), threads=1, idle_seconds=0.5)
+    return EngineConfig(str(write_tiny_gguf(tmp_path / "tiny.gguf", "full")), threads=1, idle_seconds=0.5)
 
 
 @asynccontextmanager

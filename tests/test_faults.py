@@ -18,7 +18,7 @@ from typing import IO, Any
 import pytest
 from lsp_support import DEADLINE, MIDLINE, Editor, alive, editing, until
 from lsprotocol import types
-from tiny_model import write_tiny_model
+from tiny_gguf import write_tiny_gguf
 
 from lsp.models.catalogue import DEFAULT_MODEL
 from lsp.models.store import InstalledModel
@@ -35,7 +35,7 @@ def uri(tmp_path: Path) -> str:
 @pytest.fixture
 def tiny(empty_home: Path, tmp_path: Path) -> Path:
     """A tiny model that ``empty_home`` is set to complete with."""
-    return choose(empty_home, write_tiny_model(tmp_path / "tiny.gguf"))
+    return choose(empty_home, write_tiny_gguf(tmp_path / "tiny.gguf", "full"))
 
 
 def choose(home: Path, model: Path) -> Path:
@@ -83,7 +83,7 @@ async def test_no_model_is_said_once_and_one_that_comes_is_used(
 
 
 async def test_a_model_without_infilling_tokens_is_refused(empty_home: Path, uri: str, tmp_path: Path) -> None:
-    choose(empty_home, write_tiny_model(tmp_path / "chatty.gguf", fim=False))
+    choose(empty_home, write_tiny_gguf(tmp_path / "chatty.gguf", "full", fim=()))
     async with editing(empty_home) as editor:
         await editor.until_state("disabled")
         assert await editor.complete(uri, editor.open_at_cursor(uri, AREA)) == []

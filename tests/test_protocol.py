@@ -292,7 +292,7 @@ async def test_status_has_the_contracts_shape(editor: Editor, uri: str) -> None:
     last = status["last_completion"]
     assert last.keys() >= {"text", "alternatives", "range", "model", "tokens_evaluated", "tokens_reused"}
     assert last.keys() >= {"tokens_generated", "confidence", "ms", "context", "filters", "reason"}
-    assert last["ms"].keys() == {"context", "queue", "prefill", "first_token", "generate", "total"}
+    assert last["ms"].keys() == {"context", "prefill", "first_token", "generate", "total"}
     assert last["text"] == suggestion
     assert last["range"]["start"] == last["range"]["end"] == {"line": 2, "character": 11}
 

@@ -86,7 +86,6 @@ class Completer:
             bases.renew()
         ms = {
             "context": context_ms,
-            "queue": usage.queue_ms,
             "prefill": usage.prefill_ms,
             "first_token": usage.first_token_ms,
             "generate": usage.generate_ms,

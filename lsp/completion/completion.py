@@ -23,8 +23,7 @@ class Completion:
         model: name of the model.
         usage: what it cost in the engine.
         confidence: geometric mean of the probabilities of the suggestion's tokens, 0 to 1.
-        ms: milliseconds by stage: ``context``, ``queue``, ``prefill``, ``first_token`` (from the
-            request on, so with the two before), ``generate``, ``total``.
+        ms: milliseconds by stage: ``context``, ``prefill``, ``first_token``, ``generate``, ``total``.
         context: pieces of the repository that were in the prompt.
         filters: post-processing filters that changed the text.
         reason: why there is no suggestion; empty when there is one.
@@ -62,6 +61,7 @@ class Completion:
             "cached": self.cached,
             "confidence": round(self.confidence, 3),
             "ms": self.ms,
+            "queue_ms": self.usage.queue_ms,
             "context": list(self.context),
             "filters": list(self.filters),
             "reason": self.reason,
