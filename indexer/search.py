@@ -16,6 +16,7 @@ from indexer.chunk import Outline
 from indexer.embedding.embedder import TextEmbedder, TextReranker
 from indexer.query import Query, is_test, read_query
 from indexer.segment import Segment
+from indexer.store import FileRow
 from indexer.view import View
 
 
@@ -105,8 +106,10 @@ def search(
     """
     asked = read_query(query)
     found = _candidates(view, asked, embedder, ranking)
+    files = {candidate.file: view.files[candidate.file] for candidate in found}
+    judged = {file: _judge_file(row, asked, ranking, importance or {}) for file, row in files.items()}
     for candidate in found:
-        _judge(candidate, view, asked, ranking, importance or {})
+        _judge(candidate, judged[candidate.file], asked, ranking)
     found = _spread_over_files(found, ranking)
     outlines: dict[int, Outline] = {}
     if reranker is not None:
@@ -167,36 +170,41 @@ def _moments(scored: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
     return mean, math.sqrt(max(0.0, square - mean * mean))
 
 
-def _judge(candidate: _Found, view: View, asked: Query, ranking: Ranking, importance: dict[str, float]) -> None:
-    """Add what its name, its place and its age say."""
-    row = view.files[candidate.file]
-    symbol = candidate.segment.symbol(candidate.row)
-    name = symbol.rpartition(".")[2]
-    reasons = []
-    if candidate.lexical > 1:
-        reasons.append("words")
-    if candidate.dense > 1:
-        reasons.append("meaning")
-    named = asked.names_symbol(symbol)
-    symbolic = asked.share_of(name)
-    if named:
-        reasons.insert(0, f"defines {symbol}")
-    elif symbolic > 0.5:
-        reasons.append("name")
+def _judge_file(
+    row: FileRow, asked: Query, ranking: Ranking, importance: dict[str, float]
+) -> tuple[float, tuple[str, ...]]:
+    """What a file's place, age and weight add to all of its candidates, and the reasons."""
     place = asked.match_of(row.path)
-    if place > 0.5:
-        reasons.append("file")
-    candidate.score += (
-        ranking.named * named
-        + ranking.symbol * symbolic
-        + ranking.place * place
-        + ranking.private * name.startswith("_")
+    score = (
+        ranking.place * place
         + ranking.importance * importance.get(row.path, 0.0)
         + ranking.recent * math.exp(-max(0.0, time.time() - row.changed) / _DAY)
-        + ranking.kinds[candidate.kind]
         + (ranking.tests if not asked.wants_tests and is_test(row.path) else 0.0)
     )
-    candidate.reasons = tuple(reasons)
+    return score, ("file",) if place > 0.5 else ()
+
+
+def _judge(candidate: _Found, file: tuple[float, tuple[str, ...]], asked: Query, ranking: Ranking) -> None:
+    """Add what its name and its file say."""
+    symbol = candidate.segment.symbol(candidate.row)
+    name = symbol.rpartition(".")[2]
+    named = asked.names_symbol(symbol)
+    share = asked.share_of(name)
+    by_file, file_reasons = file
+    candidate.score += (
+        by_file
+        + ranking.named * named
+        + ranking.symbol * share
+        + ranking.private * name.startswith("_")
+        + ranking.kinds[candidate.kind]
+    )
+    reasons = {
+        f"defines {symbol}": named,
+        "words": candidate.lexical > 1,
+        "meaning": candidate.dense > 1,
+        "name": share > 0.5 and not named,
+    }
+    candidate.reasons = (*(reason for reason, holds in reasons.items() if holds), *file_reasons)
 
 
 def _spread_over_files(found: list[_Found], ranking: Ranking) -> list[_Found]:
