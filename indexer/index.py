@@ -17,16 +17,16 @@ from filelock import FileLock, Timeout
 from indexer import graph
 from indexer.chunk import Outline
 from indexer.context import ContextFinder, Piece
-from indexer.digest import digest, maker
+from indexer.digest import maker
 from indexer.embedding import default_embedder
 from indexer.embedding.embedder import TextReranker
 from indexer.files import FileRules
-from indexer.languages import language_of
-from indexer.scan import MakeEmbedder, Scanner, Workload
+from indexer.scan import Scanner, Workload
 from indexer.search import Hit, Ranking, search
 from indexer.secrets import redact
 from indexer.store import Store, is_damage, remove, set_aside
 from indexer.view import View, Views
+from indexer.workers import MakeEmbedder
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -108,8 +108,13 @@ class Index:
     def close(self) -> None:
         """Let go of it."""
         with self._lock:
+            self.rest()
             self._store.close()
             self._writer.release()
+
+    def rest(self) -> None:
+        """End the worker processes until there is work again."""
+        self._scanner.rest()
 
     def scan(self, load: Workload = Workload(), *, rebuild: bool = False) -> int:
         """Bring it up to date with the whole workspace; how many files had changed. A reader only takes note.
@@ -120,6 +125,7 @@ class Index:
         """
         with self._lock:
             if rebuild and self.writable:
+                self.rest()
                 self._store.close()
                 remove(self._folder)
                 self._open()
@@ -141,13 +147,13 @@ class Index:
         self._merged()
         return changed
 
-    def overlay(self, path: str, text: str | None) -> None:
+    def overlay(self, path: str, text: str | None, load: Workload = Workload()) -> None:
         """Let a file be as the editor has it, though that isn't saved; None: as it is on the disk."""
         redacted = redact(text)[0] if text is not None else None
         if redacted is None or redacted == self._stored(path):
             self._views.overlay(path, None)
         else:
-            self._views.overlay(path, digest(path, language_of(path), redacted, self._embedder))
+            self._views.overlay(path, self._scanner.record(path, redacted, load))
 
     def _stored(self, path: str) -> str | None:
         """A file's text as it is on the disk, redacted; None if it isn't in the index."""
@@ -235,6 +241,7 @@ class Index:
             if not self.writable or not is_damage(error):
                 raise
             with self._lock:
+                self.rest()
                 self._store.close()
                 aside = set_aside(self._folder)
                 _log.warning("The index is damaged (%s) and is made again. The damaged one: %s", error, aside)

@@ -21,6 +21,7 @@ OVERLAY_SECONDS = 0.7
 """How long the editor's text must stay as it is before it is taken apart."""
 
 _RETRY_SECONDS = 30.0
+_REST_SECONDS = 60.0  # without work, after which the worker processes give their memory back
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ class Keeper:
                 todo = self._due(now)
                 if todo.rescan or todo.paths or todo.overlays:
                     return todo
-                self._changed.wait(self._patience(now))
+                if not self._changed.wait(self._patience(now)) and time.monotonic() - now >= _REST_SECONDS:
+                    self.index.rest()
         return None
 
     def _due(self, now: float) -> _Todo:
@@ -136,12 +138,12 @@ class Keeper:
         self._todo = _Todo("", set(), {path: text for path, text in waiting.overlays.items() if path not in ripe})
         return _Todo(waiting.rescan, waiting.paths, ripe)
 
-    def _patience(self, now: float) -> float | None:
-        """Seconds until something falls due by itself."""
+    def _patience(self, now: float) -> float:
+        """Seconds until something falls due by itself, or the workers may rest."""
         due = [came + OVERLAY_SECONDS - now for _, came in self._todo.overlays.values()]
         if self._rescan_at:
             due.append(self._rescan_at - now)
-        return max(0.01, min(due)) if due else None
+        return max(0.01, min(due, default=_REST_SECONDS))
 
     def _do(self, todo: _Todo) -> None:
         for path, (text, _) in todo.overlays.items():
@@ -160,7 +162,7 @@ class Keeper:
 
     def _lay_over(self, path: str, text: str | None) -> None:
         kept_out = by_name(path) or is_ignored(self.index.workspace, path, self.index.rules)
-        self.index.overlay(path, None if kept_out else text)
+        self.index.overlay(path, None if kept_out else text, self._load)
 
     def _on_progress(self, progress: Progress) -> None:
         if progress.total > 1:

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR
 
-from indexer.digest import digest, maker
-from indexer.embedding.embedder import TextEmbedder
-from indexer.files import FileRules, Listed, Skipped, decide, listing, read
-from indexer.languages import language_of
-from indexer.secrets import redact
-from indexer.store import Change, Store, content_key, pack
+from indexer.digest import Record, maker
+from indexer.files import FileRules, Listed, decide, listing
+from indexer.store import Change, Store
+from indexer.workers import Job, MakeEmbedder, Setting, Workers
 
-_log = logging.getLogger(__name__)
-
-MakeEmbedder = Callable[[], TextEmbedder]
-"""Makes an embedder in whatever process it is called: a function at the top of a module."""
-
-_FEW = 64  # files that are digested sooner than worker processes start
-_BATCH = 16  # files that a worker takes at once
 _COMMITTED = 256  # files stored in one transaction
 
 
@@ -46,8 +29,8 @@ class Progress:
 class Workload:
     """How a scan may use the machine."""
 
-    workers: int = 1
-    """Processes that digest; 0: none but this one."""
+    workers: int = 0
+    """Processes that digest; 0: none but this one, which a grammar may crash."""
     niceness: int = 0
     """Added to the workers' niceness."""
     hold: Callable[[], bool] = lambda: False
@@ -64,8 +47,27 @@ class Scanner:
         self.workspace = workspace
         self.rules = rules
         self._store = store
-        self._make_embedder = make_embedder
+        self._setting = Setting(workspace, rules, store.folder, make_embedder)
         self._maker = maker(make_embedder())
+        self._workers: Workers | None = None
+
+    def rest(self) -> None:
+        """End the worker processes until there is work again."""
+        if self._workers is not None:
+            self._workers.rest()
+
+    def record(self, path: str, text: str, load: Workload) -> Record | None:
+        """A file's text, redacted already, taken apart; None where that ends the process."""
+        if load.workers:
+            return self._hired(load).record(path, text)
+        return Job(self._setting, self._store).record(path, text)
+
+    def _hired(self, load: Workload) -> Workers:
+        known = self._workers
+        if known is None or (known.count, known.niceness) != (load.workers, load.niceness):
+            self.rest()
+            known = self._workers = Workers(self._setting, load.workers, load.niceness)
+        return known
 
     def scan(self, load: Workload = Workload()) -> int:
         """Look at every file of the workspace; how many had changed, counting those that have gone.
@@ -139,50 +141,14 @@ class Scanner:
 
     def _changes(self, files: Sequence[Listed], load: Workload) -> Iterator[Sequence[Change]]:
         """What is to be stored of each file, in no order."""
-        if len(files) <= _FEW or not load.workers:
-            job = _Job(self.workspace, self.rules, self._store, self._make_embedder())
-            for file in files:
-                if not _may_go_on(load):
-                    return
-                yield [job.change(file)]
+        if load.workers and files:
+            yield from self._hired(load).changes(files, lambda: _may_go_on(load))
             return
-        lost: list[Listed] = []
-        # Long files first, so that none is left over for one worker at the end.
-        ordered = sorted(files, key=lambda file: -file.size)
-        batches = [ordered[first : first + _BATCH] for first in range(0, len(ordered), _BATCH)]
-        yield from self._in_processes(batches, load, lost)
-        # A worker died of one of these: each by itself shows which.
-        for file in lost:
-            alone: list[Listed] = []
-            yield from self._in_processes([(file,)], replace(load, workers=1), alone)
-            if alone:
-                _log.warning("Taking %s apart ends the process; it is left out.", file.path)
-                yield [_skipped(file, "taking it apart ends the process")]
-
-    def _in_processes(
-        self, batches: Sequence[Sequence[Listed]], load: Workload, lost: list[Listed]
-    ) -> Iterator[Sequence[Change]]:
-        """The changes of batches, made by workers; the files of those who died are added to ``lost``."""
-        start = partial(_start, self.workspace, self.rules, self._store.folder, self._make_embedder, load.niceness)
-        todo = iter(batches)
-        running: dict[Future[list[Change]], Sequence[Listed]] = {}
-        # A fork would copy this process's threads' locks in whatever state they are.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(load.workers, len(batches)), context, start) as pool:
-            try:
-                while _may_go_on(load):
-                    for batch in islice(todo, 2 * load.workers - len(running)):
-                        running[pool.submit(_work, batch)] = batch
-                    if not running:
-                        return
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        changes = future.result()
-                        del running[future]
-                        yield changes
-            except BrokenProcessPool:
-                lost += [file for batch in (*running.values(), *todo) for file in batch]
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        job = Job(self._setting, self._store)
+        for file in files:
+            if not _may_go_on(load):
+                return
+            yield [job.change(file)]
 
 
 def _may_go_on(load: Workload) -> bool:
@@ -190,54 +156,3 @@ def _may_go_on(load: Workload) -> bool:
     while load.hold() and not load.cancelled():
         time.sleep(0.1)
     return not load.cancelled()
-
-
-class _Job:
-    """What one process needs to digest files."""
-
-    def __init__(self, workspace: Path, rules: FileRules, store: Store, embedder: TextEmbedder) -> None:
-        self._workspace = workspace
-        self._rules = rules
-        self._store = store
-        self._embedder = embedder
-        self._maker = maker(embedder)
-
-    def change(self, file: Listed) -> Change:
-        """What is to be stored of a file; a digest that the store has is not made again."""
-        source = read(self._workspace, file.path, self._rules)
-        if isinstance(source, Skipped):
-            return _skipped(file, source.reason)
-        language = language_of(file.path)
-        key = content_key(file.path, source.hash, self._maker)
-        known = Change(file.path, file.size, file.mtime_ns, language, key)
-        if self._store.has_content(key):
-            return known
-        text, _ = redact(source.text)
-        return replace(known, packed=pack(digest(file.path, language, text, self._embedder)))
-
-
-def _skipped(file: Listed, reason: str) -> Change:
-    return Change(file.path, file.size, file.mtime_ns, skipped=reason)
-
-
-_job: _Job  # of a worker process
-
-
-def _start(workspace: Path, rules: FileRules, folder: Path, make_embedder: MakeEmbedder, niceness: int) -> None:
-    """Prepare a worker process."""
-    global _job
-    os.nice(niceness)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    _job = _Job(workspace, rules, Store.open(folder, writable=False), make_embedder())
-
-
-def _leave_with_parent() -> None:
-    """A parent that was killed can't tell its workers, and they would wait for it for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(files: Collection[Listed]) -> list[Change]:
-    return [_job.change(file) for file in files]

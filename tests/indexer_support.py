@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from indexer.chunk import Chunk, Definition, Outline
 from indexer.digest import Record
-from indexer.embedding import default_embedder
+from indexer.embedding import StaticEmbedder, default_embedder
 from indexer.rows import rows_of
 from indexer.store import Change, content_key, pack
 from indexer.view import View
@@ -54,3 +59,17 @@ def write_tree(root: Path, files: dict[str, str]) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, "utf-8")
     return root
+
+
+class CrashingEmbedder(StaticEmbedder):
+    """Ends its process, as a grammar does that crashes, at a file named ``bad.py``."""
+
+    def embed_chunks(self, path: str, chunks: Sequence[Chunk]) -> NDArray[np.float32]:
+        if path.endswith("bad.py"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().embed_chunks(path, chunks)
+
+
+def crashing_embedder() -> CrashingEmbedder:
+    """Makes one; at the top of a module, so that worker processes can call it."""
+    return CrashingEmbedder()

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from indexer_support import held, write_tree
+from indexer_support import crashing_embedder, held, write_tree
 
 from indexer.files import FileRules
 from indexer.index import Index, folder_of
@@ -152,6 +152,25 @@ def test_the_workers_do_what_one_process_does(tmp_path: Path) -> None:
     assert [seen[0].done, seen[-1].done, seen[-1].total] == [0, 90, 90]
     alone.close()
     together.close()
+
+
+def test_a_file_that_crashes_a_grammar_takes_its_worker_and_no_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {f"m{n}.py": f"def function_{n}(a):\n    b = a\n    return b + {n}\n" for n in range(20)}
+    workspace = write_tree(tmp_path / "many", files | {"bad.py": "def bad(a):\n    b = a\n    return b\n"})
+    index = Index(workspace, tmp_path / "index", make_embedder=crashing_embedder)
+    load = Workload(workers=1)
+    assert index.scan(load) == 21
+    assert sorted(held(index.view())) == sorted(files)
+    assert "Taking bad.py apart ends the process; it is left out." in caplog.text
+    assert index.totals().skipped == 1
+    # It isn't tried again until it changes, and unsaved text does no more harm.
+    assert index.scan(load) == 0
+    index.overlay("bad.py", "def worse(a):\n    b = a\n    return b\n", load)
+    index.overlay("m1.py", "def better(a):\n    b = a\n    return b\n", load)
+    assert found(index, "better")[0] == "m1.py"
+    index.close()
 
 
 def test_a_scan_can_be_cancelled_and_goes_on_later(tmp_path: Path) -> None:
