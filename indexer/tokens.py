@@ -8,6 +8,7 @@ from itertools import chain
 
 # Letters and digits of any script; CJK characters are words of their own kind, taken apart below.
 _WORD = re.compile(r"\w+")
+_ASCII_WORD = re.compile(r"\w+", re.ASCII)  # the same in ASCII, in half the time
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _PIECE = re.compile(rf"[{_CJK}]+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_{_CJK}]+")
 _IS_CJK = re.compile(rf"[{_CJK}]")
@@ -26,7 +27,7 @@ def words(text: str) -> list[str]:
 
 def identifiers(text: str) -> list[str]:
     """The identifiers and words of a text as they stand, in order."""
-    return _WORD.findall(text)
+    return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
 
 
 @lru_cache(_CACHED)

@@ -140,6 +140,8 @@ class Workers:
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
+            # numpy's threads would wait for each other in every worker; measured, that costs six times the work.
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             # A fork would copy this process's threads' locks in whatever state they are.
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self.count, context, _start, (self._setting, self.niceness))
