@@ -103,9 +103,13 @@ class WorkspaceIndex:
 
     async def close(self) -> None:
         """Let go of the index."""
+        await asyncio.to_thread(self.stop)
+
+    def stop(self) -> None:
+        """Let go of the index, waiting for what it is just storing; from any thread."""
         keeper, self._keeper, self._kept = self._keeper, None, ()
         if keeper:
-            await asyncio.to_thread(keeper.stop)
+            keeper.stop()
 
     def typed(self) -> None:
         """The user has pressed a key."""

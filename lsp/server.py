@@ -179,12 +179,15 @@ def serve(tcp: tuple[str, int] | None) -> None:
     # Who has all messages logged wants to see these, too.
     logging.getLogger("pygls").setLevel(logging.ERROR if os.environ.get("MIDLINE_LSP_LOG") else logging.CRITICAL)
     server = make_server()
-    if tcp is None:
-        server.start_io()
-        return
-    # pygls' own TCP server takes any number of clients, and answers all of them on the last one's connection.
-    with _first_client(*tcp) as client, client.makefile("rb") as stdin, client.makefile("wb") as stdout:
-        server.start_io(stdin, stdout)
+    try:
+        if tcp is None:
+            server.start_io()
+            return
+        # pygls' own TCP server takes any number of clients, and answers all of them on the last one's connection.
+        with _first_client(*tcp) as client, client.makefile("rb") as stdin, client.makefile("wb") as stdout:
+            server.start_io(stdin, stdout)
+    finally:
+        server.session.index.stop()  # a client that vanished has not asked us to
 
 
 def _first_client(host: str, port: int) -> socket.socket:

@@ -39,6 +39,13 @@ function M.describe(status)
       'tokens_generated',
     }),
   })
+  local index = status.index or {}
+  if type(index.state) == 'string' then
+    local told = index.state == 'disabled' and '  index: disabled'
+      or line('index: ' .. index.state .. ', %s files in %s chunks, %s to come', index, { 'files', 'chunks', 'pending' })
+    local why = type(index.detail) == 'string' and index.detail ~= '' and (' (' .. index.detail .. ')') or ''
+    table.insert(lines, told .. why)
+  end
   if not suggestion.enabled then
     table.insert(lines, '  suggestions are off in this Neovim; cure: :Midline enable')
   end
