@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 _SAVED_FROM = 5_000  # chunks; a smaller segment is made faster than it is worth a file
 _SMALL = 2_048  # chunks that the small segment may hold whatever the large one does
-_MOST_SMALL = 8_192  # and the most: it is made anew at every change
+_MOST_SMALL = 4_096  # and the most: it is made anew at every change
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from indexer_support import crashing_embedder, held, write_tree
+from indexer_support import crashing_embedder, held, next_embedder, write_tree
 
 from indexer.files import FileRules
 from indexer.index import Index, folder_of
@@ -184,6 +184,19 @@ def test_a_scan_can_be_cancelled_and_goes_on_later(tmp_path: Path) -> None:
     assert index.scan(HERE) == 40 - part
     assert index.totals().files == 40
     index.close()
+
+
+def test_another_embedder_embeds_all_again_and_words_find_meanwhile(
+    index: Index, workspace: Path, tmp_path: Path
+) -> None:
+    index.close()
+    newer = Index(workspace, tmp_path / "index", make_embedder=next_embedder)
+    assert not any(part.scales.any() for part in newer.view().segments)
+    assert found(newer, "send_request")[0] == "app/session.py"
+    assert newer.scan(HERE) == 3
+    assert all(part.scales.all() for part in newer.view().segments)
+    assert newer.scan(HERE) == 0
+    newer.close()
 
 
 def test_what_is_excluded_later_goes(workspace: Path, tmp_path: Path, index: Index) -> None:
