@@ -15,7 +15,7 @@ _CACHED = 1 << 15
 _LONGEST_QUERY = 2_000  # characters; nobody asks more than that, and finding names in it takes the square
 _TESTS = re.compile(r"(^|/)(tests?|testing|specs?|__tests__|examples?|samples?|benchmarks?|docs?_src)(/|$)|(^|/)test_|"
                     r"[._-](test|spec)\.[^/]*$|_test\.[^/]*$|(^|/)conftest\.py$", re.IGNORECASE)  # fmt: skip
-_NAME = re.compile(r"[A-Za-z_][\w.]*(?:_|[a-z0-9][A-Z]|\.|::)\w+|`[^`]+`")
+_NAME = re.compile(r"(?!(?:e\.g|i\.e)\b)[A-Za-z_][\w.]*(?:_|[a-z0-9][A-Z]|\.|::)\w+|`[^`]+`")
 _ASKS_FOR_TESTS = frozenset({"test", "exampl", "benchmark"})  # folded
 _ENDINGS = re.compile(r"(?<=[a-z]{3})(?:ies|ied|ings?|ed|ers?|ions?|es|(?<![su])s|e|y)$")
 

@@ -150,7 +150,7 @@ def test_nothing_is_found_in_an_empty_workspace(tmp_path: Path) -> None:
         ("snake_case and camelCase", {"snake_case", "camelcase"}),
         ("how does `render` work", {"render"}),
         ("Session", {"session"}),
-        ("plain words only", set()),
+        ("plain words only, e.g. these, i.e. words", set()),
     ],
 )
 def test_identifiers_are_seen_in_a_question(text: str, names: set[str]) -> None:
