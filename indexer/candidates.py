@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.chunk import Definition, Import
+from indexer.receivers import typed
 from indexer.rows import term_id
 
 LONGEST = 110
@@ -34,10 +34,10 @@ class Offer:
     language: str
     imports: tuple[Import, ...]
     definitions: tuple[Definition, ...]
-    names: NDArray[np.uint32]
-    """``[n]``: each definition's name, as `name_id` gives it."""
-    owners: NDArray[np.uint32]
-    """``[n]``: the name of the innermost scope of each; that of the empty name at the top of the file."""
+    names: tuple[str, ...]
+    """Each definition's name."""
+    owners: tuple[str, ...]
+    """The name of each one's innermost scope; empty at the top of the file."""
     terms: NDArray[np.uint32]
     """``[n]``: each name as the term that a search for it has."""
     chunks: NDArray[np.int32]
@@ -46,16 +46,8 @@ class Offer:
     """``[chunks, 2]``: first and last line of each of the file's chunks."""
     static: NDArray[np.float32]
     """``[n, len(STATIC)]``."""
-
-
-def name_id(name: str) -> int:
-    """A name as 32 bits, upper and lower case apart."""
-    return zlib.crc32(name.encode("utf-8", "replace"))
-
-
-def name_ids(names: Iterable[str]) -> NDArray[np.uint32]:
-    """Distinct names as 32 bits each, in no order."""
-    return np.array(list({name_id(name) for name in names}), np.uint32)
+    types: dict[str, str]
+    """By the name of a parameter or a constant, the class that it is of."""
 
 
 def offer(
@@ -75,11 +67,12 @@ def offer(
         language,
         imports,
         shown,
-        names=np.array([name_id(one.name) for one in shown], np.uint32),
-        owners=np.array([name_id(one.scope.rpartition(".")[2]) for one in shown], np.uint32),
+        names=tuple(one.name for one in shown),
+        owners=tuple(one.scope.rpartition(".")[2] for one in shown),
         terms=np.array([term_id(one.name.strip("_").lower()) for one in shown], np.uint32),
         chunks=_chunks_of(np.array([one.line for one in shown], np.int32), lines),
         spans=lines,
+        types=dict(typed(one.signature for one in shown)),
         static=np.array([_static(one) for one in shown], np.float32).reshape(-1, len(STATIC)),
     )
 

@@ -1,13 +1,13 @@
 """What does a completion at a cursor need from the repository? Short signatures of what it likely uses, similar code.
 
-Half of the budget goes to signatures, ranked by a linear model (`indexer.relevance`), half to windows of a few lines
-that BM25 finds most like the code around the cursor: many short pieces beat a few whole functions.
+The larger part of the budget goes to signatures, ranked by a linear model (`indexer.relevance`), the rest to windows
+of a few lines that BM25 finds most like the code around the cursor: many short pieces beat a few whole functions.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from indexer import similar
 from indexer.candidates import Offer, offer, short_signature
-from indexer.chunk import split_lines
 from indexer.context_weights import WEIGHTS
 from indexer.cursor import VISIBLE, Cursor, cursor_at
 from indexer.imports import Resolver
@@ -49,7 +48,7 @@ class Piece:
 class Mix:
     """How a context is made; the defaults were measured to be best (``bench/retrieval/context.py``)."""
 
-    signatures: float = 0.5
+    signatures: float = 0.6
     """The share of the budget that signatures have; windows have the rest."""
     receivers: bool = True
     """Whether what stands before dots is looked at."""
@@ -60,10 +59,13 @@ class Mix:
 Integers = NDArray[np.int64]
 _SIMILAR = 48  # chunks whose files' definitions are candidates
 _WINDOWED = 16  # chunks in which windows are looked for
-_FILES = 120  # whose definitions are candidates
+_FILES = 90  # whose definitions are candidates
+_NAMES = 40  # that similar code uses, whose definitions are candidates
 _SAME_NAME = 8  # definitions of one name that are candidates,
 _SAME_NAME_SHOWN = 2  # and that are shown
 _BASES = 3  # steps up from a class
+_GUESSES = 2  # classes of a variable that only other code tells
+_PACKAGES = frozenset({"__init__", "index", "mod"})  # files that stand for their folders
 _FADES = 0.9  # what a receiver counts less than a nearer one
 _CACHED = 1024  # offers
 _SHORTEST = 12  # characters of a signature
@@ -138,12 +140,13 @@ class Request:
     def windows(self) -> list[Window]:
         """The most similar lines of the most similar chunks that aren't in sight, best first."""
         texts: dict[int, list[str]] = {}
+        terms = similar.TermsOf(self._terms)
         found = []
         for chunk in self._chunks[:_WINDOWED]:
             lines = self._lines(chunk, texts)
             if lines:
                 first = self._offer_lines(chunk)[0]
-                window = similar.best_window(chunk, first, lines, self._terms)
+                window = similar.best_window(chunk, first, lines, terms)
                 if not self._in_sight(window):
                     found.append(window)
         return sorted(found, key=lambda window: -window.score)
@@ -158,7 +161,7 @@ class Request:
     def _lines(self, chunk: Similar, texts: dict[int, list[str]]) -> list[str]:
         if chunk.file not in texts:
             try:
-                texts[chunk.file] = split_lines(self._view.text(chunk.file))
+                texts[chunk.file] = similar.lines_of(self._view.text(chunk.file))
             except KeyError:
                 texts[chunk.file] = []
         first, last = self._offer_lines(chunk)
@@ -204,11 +207,11 @@ class Request:
         view, found = self._view, Candidates()
         self._add_files([self._cursor.file], found)
         self._add_imports(found)
-        self._add_receivers(found)
-        names = [*found.imported, *_used_in(windows)]
         self._add_files((file for files in found.imported.values() for file in sorted(files)), found)
-        self._add_files(found.modules, found)
         self._add_files((chunk.file for chunk in self._chunks), found)
+        self._add_receivers(found)
+        known = {name for offered in found.offers.values() for name in offered.names}
+        names = [name for name in (*found.imported, *_used_in(windows)) if name not in known]
         self._add_files((file for file, _, _ in view.store.defining(names, _SAME_NAME)), found)
         return found
 
@@ -238,9 +241,16 @@ class Request:
         for name, how_near in near.items():
             if name not in SELVES:
                 for file in found.imported.get(name, ()):
-                    found.modules[file] = max(how_near, found.modules.get(file, 0.0))
-            for one in known.classes(name):
+                    self._add_module(file, how_near, found)
+            elsewhere = Counter(offered.types[name] for offered in found.offers.values() if name in offered.types)
+            for one in known.classes(name, [one for one, _ in elsewhere.most_common(_GUESSES)]):
                 self._add_class(one, how_near, found, _BASES)
+
+    def _add_module(self, file: int, near: float, found: Candidates) -> None:
+        found.modules[file] = max(near, found.modules.get(file, 0.0))
+        folder, _, name = self._view.files[file].path.rpartition("/")
+        if name.partition(".")[0] in _PACKAGES:
+            found.packages[folder + "/"] = max(near * _FADES, found.packages.get(folder + "/", 0.0))
 
     def _add_class(self, name: str, near: float, found: Candidates, steps: int) -> None:
         if not steps or found.owners.get(name, 0.0) >= near:
@@ -256,9 +266,9 @@ class Request:
 
 
 def _used_in(windows: Sequence[Window]) -> list[str]:
-    """The names that similar code uses, those of the most similar first; at most 64."""
+    """The names that similar code uses, those of the most similar first."""
     names = (name for window in windows for name in sorted(similar.names_called(window.text)))
-    return list(dict.fromkeys(names))[:64]
+    return list(dict.fromkeys(names))[:_NAMES]
 
 
 def _fitting(windows: Iterable[Window], room: int) -> Iterator[Window]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 
-from indexer.chunk import split_lines
 from indexer.receivers import Receivers, read
 from indexer.rows import query_terms
+from indexer.similar import lines_of
 
 VISIBLE = 60
 """Lines above and below the cursor that a model sees anyway."""
 
+_READ = 8_000  # characters above and below in which names are looked for
 _BELOW = 10  # lines below the cursor that say what is wanted
 _ABOVE = 100  # lines above it that do
 _DECAY = 0.93  # what a line counts less than the one below it; measured
@@ -33,10 +33,12 @@ class Cursor:
     """The lines in sight, without the space around them."""
     visible: frozenset[str]
     """Names in sight."""
-    before: Counter[str]
-    """Names above, how often each."""
+    before: frozenset[str]
+    """Names above."""
     after: frozenset[str]
-    """Names anywhere below."""
+    """Names below."""
+    text: tuple[str, str]
+    """All that stands above and below."""
     query: dict[int, float]
     """Search terms with their weights, nearer ones more, without regard to how rare they are."""
     receivers: Receivers
@@ -44,7 +46,7 @@ class Cursor:
 
 def cursor_at(path: str, file: int, prefix: str, suffix: str, *, receivers: bool = True) -> Cursor:
     """The place between a prefix and a suffix."""
-    above, below = split_lines(prefix), split_lines(suffix)
+    above, below = lines_of(prefix), lines_of(suffix)
     near = above[-VISIBLE:] + below[:VISIBLE]
     return Cursor(
         path,
@@ -52,8 +54,9 @@ def cursor_at(path: str, file: int, prefix: str, suffix: str, *, receivers: bool
         line=prefix.count("\n") + 1,
         lines_visible=frozenset(line.strip() for line in near),
         visible=names_of("".join(near)),
-        before=Counter(_NAME.findall(prefix)),
-        after=names_of(suffix),
+        before=names_of(prefix[-_READ:]),
+        after=names_of(suffix[:_READ]),
+        text=(prefix, suffix),
         query=_query(above, below),
         receivers=read(prefix) if receivers else Receivers(),
     )

@@ -7,29 +7,27 @@ and where neither is known a variable is taken for the class of its own name (``
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-
-from indexer.chunk import split_lines
 
 SELVES = frozenset({"self", "cls", "this", "super", "Self", "@"})
 
 _MOST = 200_000  # characters
-_LOOKED_AT = 400  # lines above the cursor that are searched for what a variable is
+_LOOKED_AT = 200  # lines above the cursor that are searched for what a variable is
 _NEAR = 30  # lines above the cursor whose receivers are likely to be used again
-_TYPE = r"(?:[\w]+\s*(?:\.|::)\s*)*(?P<type>[A-Z]\w*)"
+_TYPE = r"(?:\w++(?:\.|::))*+(?P<type>[A-Z]\w*)"
 _KNOWN_BY = (
     # x = Type(...), x := &Type{...}, x = new Type<...>(...), let x = Type::new(...)
-    re.compile(r"(?P<name>\w+)\s*:?=\s*(?:await\s+|new\s+|&\s*)*" + _TYPE + r"(?:<[^<>()]*>)?\s*(?:[({]|::\w+\()"),
+    re.compile(r"\b(?P<name>\w++)\s*+:?=\s*(?:await\s+|new\s+|&\s*)*" + _TYPE + r"(?:<[^<>()]*>)?\s*(?:[({]|::\w+\()"),
     # x: Type, x: Optional[Type], x: &mut Type, x?: Type
     re.compile(
-        r"(?P<name>\w+)\s*\??:\s*[\"'&]*(?:mut\s+)?(?:(?:Optional|Final|ClassVar|Annotated|type|Type|Promise|Box|Arc|Rc)"
+        r"\b(?P<name>\w++)\s*+\??:\s*[\"'&]*(?:mut\s+)?(?:(?:Optional|Final|ClassVar|Annotated|type|Type|Promise|Box|Arc|Rc)"
         r"\s*[\[<]\s*[\"']?)?" + _TYPE
     ),
     # with Type(...) as x
     re.compile(r"\b(?:with|,)\s+" + _TYPE + r"\([^()]*\)\s+as\s+(?P<name>\w+)"),
     # Type x = ..., Type<...> x;, (Type x, Type y)
-    re.compile(r"(?:^\s*|[(,]\s*)(?:\w+\s+)*?" + _TYPE + r"(?:<[^<>()]*>)?[\s*&]+(?P<name>[a-z_]\w*)\s*(?=[=;,)])"),
+    re.compile(r"(?m:^[ \t]*|[(,]\s*)(?:\w+\s+)*?" + _TYPE + r"(?:<[^<>()]*>)?[\s*&]+(?P<name>[a-z_]\w*)\s*(?=[=;,)])"),
 )
 _CLASS = re.compile(
     r"^(?P<indent>[ \t]*)(?:[a-z]+\s+)*(?:class|interface|struct|trait|impl|object|enum)\s+(?P<name>\w+)(?P<bases>.*)"
@@ -52,24 +50,32 @@ class Receivers:
     enclosing: tuple[str, ...] = ()
     """The class around the cursor, and those that it builds on; empty outside of one."""
 
-    def classes(self, name: str) -> tuple[str, ...]:
-        """The classes that a name may be of, nearest first; of a class, itself."""
+    def classes(self, name: str, elsewhere: Iterable[str] = ()) -> tuple[str, ...]:
+        """The classes that a name may be of.
+
+        Args:
+            name: of a variable, of an attribute, or of a class, which stands for itself.
+            elsewhere: what variables of this name are in other code, which counts where nothing nearer is known.
+        """
         if name in SELVES:
             return self.enclosing
         if name in self.types:
             return (self.types[name],)
         if name[:1].isupper():
             return (name,)
-        parts = [part for part in name.strip("_").split("_") if part]
-        return ("".join(part[:1].upper() + part[1:] for part in parts),) if parts else ()
+        return tuple(dict.fromkeys([*elsewhere, *_named_after(name)]))
+
+
+def _named_after(name: str) -> tuple[str, ...]:
+    """The class that a variable is named after, if there is one."""
+    parts = [part for part in name.strip("_").split("_") if part]
+    return ("".join(part[:1].upper() + part[1:] for part in parts),) if parts else ()
 
 
 def read(prefix: str) -> Receivers:
     """The receivers of the code before a cursor."""
-    lines = split_lines(prefix[-_MOST:])
-    if not lines:
-        return Receivers()
-    here = lines[-1] if not lines[-1].endswith(("\n", "\r")) else ""
+    lines = prefix[-_MOST:].split("\n")
+    here = lines[-1]
     before = _AT_CURSOR.search(here)
     near = [
         _last(found["receiver"]) for line in reversed(lines[-_NEAR:]) for found in reversed([*_RECEIVER.finditer(line)])
@@ -77,16 +83,18 @@ def read(prefix: str) -> Receivers:
     return Receivers(
         _last(before["receiver"]) if before else "",
         tuple(dict.fromkeys(near)),
-        dict(_typed(lines[-_LOOKED_AT:])),
+        dict(typed(lines[-_LOOKED_AT:])),
         _enclosing(lines, here),
     )
 
 
-def _typed(lines: list[str]) -> Iterator[tuple[str, str]]:
-    for line in lines:
-        if not line.islower():  # a class has a capital
-            for known in _KNOWN_BY:
-                yield from ((found["name"], found["type"]) for found in known.finditer(line))
+def typed(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The variables whose class these lines tell, by what they are constructed from or annotated with, each with it."""
+    text = "\n".join(lines)
+    found = sorted(
+        (match.start(), match["name"], match["type"]) for known in _KNOWN_BY for match in known.finditer(text)
+    )
+    yield from ((name, kind) for _, name, kind in found)
 
 
 def bases(signature: str, name: str) -> list[str]:
@@ -108,7 +116,9 @@ def _enclosing(lines: list[str], here: str) -> tuple[str, ...]:
         if found and len(found["indent"].expandtabs(4)) < max(indent, 1):
             return (found["name"], *bases(found["bases"], found["name"]))
         if line.strip() and not line.lstrip().startswith(("#", "//", "*", ")", "}", "]")):
-            indent = min(indent, max(_indent(line), 1))
+            if not _indent(line):
+                return ()
+            indent = min(indent, _indent(line))
     return ()
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.candidates import STATIC, Offer, name_id, name_ids
+from indexer.candidates import STATIC, Offer
 from indexer.cursor import Cursor, names_of
-from indexer.similar import Scores, Window
+from indexer.similar import Scores, Window, document_frequencies
 from indexer.view import View
 
 FEATURES = (
@@ -34,6 +35,9 @@ FEATURES = (
     "behind a dot: method",
     "behind a dot: other",
     "owner visible",
+    "receiver, in similar code",
+    "receiver, common",
+    "receiver, in prefix",
 )
 """The columns of `features`."""
 
@@ -66,6 +70,8 @@ class Candidates:
     """Classes that stand before dots: 1 for those at the cursor, less for those above it."""
     modules: dict[int, float] = field(default_factory=dict)
     """The same of files that are modules before dots."""
+    packages: dict[str, float] = field(default_factory=dict)
+    """The same of folders that are packages before dots: they may show what any file in them defines."""
 
 
 def features(
@@ -82,23 +88,24 @@ def features(
     places = np.concatenate([np.zeros(0, np.int64), *(np.arange(size) for size in sizes)])
     if not len(files):
         return files, places, np.zeros((0, len(FEATURES)), np.float32)
-    names = np.concatenate([one.names for one in offers.values()])
-    owners = np.concatenate([one.owners for one in offers.values()])
+    names = [name for one in offers.values() for name in one.names]
+    owners = [owner for one in offers.values() for owner in one.owners]
     static = np.concatenate([one.static for one in offers.values()])
     columns = dict(zip(STATIC, static.T, strict=True))
     columns |= _by_file(view, cursor, found, sizes)
-    imported = np.isin(names, name_ids(found.imported))
     methods = columns["method"] > 0
-    columns["imported"] = np.where(methods, 0, imported)
-    columns["imported, unused"] = columns["imported"] * ~np.isin(names, name_ids(_used(cursor, found)))
+    columns["imported"] = _among(names, found.imported.keys()) * ~methods
+    columns["imported, unused"] = columns["imported"] * _among(names, _unused(cursor, found))
     columns["common"] = _common(view, np.concatenate([one.terms for one in offers.values()]))
-    columns["in suffix"] = np.isin(names, name_ids(cursor.after))
-    columns["in prefix"] = np.isin(names, name_ids(cursor.before))
-    columns["visible"] = np.isin(names, name_ids(cursor.visible))
+    columns["in suffix"] = _among(names, cursor.after)
+    columns["in prefix"] = _among(names, cursor.before)
+    columns["visible"] = _among(names, cursor.visible)
     columns["similar"] = np.concatenate(_similar(view, offers, scored))
     columns["in similar code"] = _looked_up(names, _uses(windows))
-    columns |= _receivers(cursor, found, owners, methods, np.repeat(_of_files(found.modules, offers), sizes))
-    columns["owner visible"] = np.isin(owners, name_ids(cursor.visible | frozenset(found.imported)))
+    columns |= _receivers(cursor, found, owners, methods, np.repeat(_as_modules(view, found), sizes))
+    columns["owner visible"] = _among(owners, cursor.visible | found.imported.keys())
+    for other in ("in similar code", "common", "in prefix"):
+        columns[f"receiver, {other}"] = columns["receiver"] * columns[other]
     return files, places, np.stack([columns[name] for name in FEATURES], axis=1).astype(np.float32)
 
 
@@ -123,19 +130,16 @@ def _by_file(view: View, cursor: Cursor, found: Candidates, sizes: Sequence[int]
     return {name: np.repeat(np.array(values, np.float32), sizes) for name, values in by_file.items()}
 
 
-def _used(cursor: Cursor, found: Candidates) -> frozenset[str]:
-    """The imported names that stand in the file besides their import."""
-    return frozenset(name for name in found.imported if cursor.before[name] > 1 or name in cursor.after)
+def _unused(cursor: Cursor, found: Candidates) -> set[str]:
+    """The imported names that stand nowhere in the file but in their import."""
+    prefix, suffix = cursor.text
+    rare = found.imported.keys() - cursor.after
+    return {name for name in rare if prefix.find(name, prefix.find(name) + 1) < 0 and name not in suffix}
 
 
 def _common(view: View, terms: NDArray[np.uint32]) -> Matrix:
     """How many chunks have each name, as a logarithm."""
-    total = np.zeros(len(terms), np.int64)
-    for part in view.segments:
-        if len(part.terms):
-            at = np.minimum(np.searchsorted(part.terms, terms), len(part.terms) - 1)
-            total += np.where(part.terms[at] == terms, part.starts[at + 1] - part.starts[at], 0)
-    return (np.log1p(total) / 5).astype(np.float32)
+    return (np.log1p(document_frequencies(view, terms)) / 5).astype(np.float32)
 
 
 def _similar(view: View, offers: dict[int, Offer], scored: Sequence[Scores]) -> list[Matrix]:
@@ -145,10 +149,11 @@ def _similar(view: View, offers: dict[int, Offer], scored: Sequence[Scores]) -> 
     for file, offered in offers.items():
         values = np.zeros(len(offered.definitions), np.float32)
         for part, by_row in zip(view.segments, scored, strict=True):
-            first, end = part.spans.get(file, (0, 0))
-            rows = np.where(offered.chunks >= 0, first + offered.chunks, end)
-            inside = rows < end
-            values[inside] = np.maximum(values[inside], by_row[rows[inside]] / most)
+            if file in part.spans:  # its rows in the other segment, if any, are dead and score 0
+                first, end = part.spans[file]
+                rows = first + offered.chunks
+                inside = (rows >= first) & (rows < end)
+                values[inside] = np.maximum(values[inside], by_row[rows[inside]] / most)
         found.append(values)
     return found
 
@@ -164,7 +169,7 @@ def _uses(windows: Sequence[Window]) -> dict[str, float]:
 
 
 def _receivers(
-    cursor: Cursor, found: Candidates, owners: NDArray[np.uint32], methods: NDArray[np.bool_], modules: Matrix
+    cursor: Cursor, found: Candidates, owners: Sequence[str], methods: NDArray[np.bool_], modules: Matrix
 ) -> dict[str, Matrix]:
     behind_dot = bool(cursor.receivers.at_cursor)
     near = np.maximum(_looked_up(owners, found.owners), np.where(methods, 0, modules))
@@ -176,16 +181,21 @@ def _receivers(
     }
 
 
-def _of_files(values: dict[int, float], offers: dict[int, Offer]) -> Matrix:
-    return np.array([values.get(file, 0.0) for file in offers], np.float32)
+def _as_modules(view: View, found: Candidates) -> Matrix:
+    """For each file how near it, or a package that it is in, stands before a dot."""
+    near = np.zeros(len(found.offers), np.float32)
+    for at, file in enumerate(found.offers):
+        path = view.files[file].path
+        inside = (value for folder, value in found.packages.items() if path.startswith(folder))
+        near[at] = max(found.modules.get(file, 0.0), *inside, 0.0)
+    return near
 
 
-def _looked_up(names: NDArray[np.uint32], values: dict[str, float]) -> Matrix:
+def _among(names: Sequence[str], known: AbstractSet[str]) -> NDArray[np.bool_]:
+    """Which of the names are known."""
+    return np.array([name in known for name in names], np.bool_)
+
+
+def _looked_up(names: Sequence[str], values: Mapping[str, float]) -> Matrix:
     """For each name its value, 0 where there is none."""
-    if not values:
-        return np.zeros(len(names), np.float32)
-    keys = np.array([name_id(name) for name in values], np.uint32)
-    order = np.argsort(keys)
-    keys, known = keys[order], np.array([*values.values()], np.float32)[order]
-    at = np.minimum(np.searchsorted(keys, names), len(keys) - 1)
-    return np.where(keys[at] == names, known[at], np.float32(0))
+    return np.array([values.get(name, 0.0) for name in names], np.float32)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer import lexical
+from indexer.chunk import split_lines
 from indexer.rows import query_terms
+from indexer.tokens import identifiers
 from indexer.view import View
 
 WINDOW = 14
@@ -18,6 +20,8 @@ WINDOW = 14
 
 _TERMS = 72  # of a query, the weightiest: the others cost time and change nothing
 
+_COMMON = 0.4  # a term in a larger share of the chunks says nothing and costs most,
+_FEW = 400  # unless these are few
 _CALLED = re.compile(r"([A-Za-z_]\w{2,})(?=\s*\()|\b([A-Z]\w{2,})")
 Scores = NDArray[np.float32]
 
@@ -52,10 +56,23 @@ class Window:
 
 def weighted_terms(view: View, query: dict[int, float]) -> dict[int, float]:
     """A query's weightiest terms, weighted by how rare they are too."""
-    rarity = lexical.weights(view.segments, query)
-    weighted = {term: rarity[term] * weight for term, weight in query.items() if term in rarity}
-    best = sorted(weighted, key=lambda term: (-weighted[term], term))[:_TERMS]
-    return {term: weighted[term] for term in best}
+    terms = np.array([*query], np.uint32)
+    found = document_frequencies(view, terms)
+    n = max(1, sum(map(len, view.segments)))
+    weights = np.array([*query.values()]) * np.log(1 + (n - found + 0.5) / (found + 0.5))
+    weights[(found == 0) | (found > max(_COMMON * n, _FEW))] = 0
+    best = np.lexsort((terms, -weights))[:_TERMS]
+    return {int(terms[at]): float(weights[at]) for at in best.tolist() if weights[at] > 0}
+
+
+def document_frequencies(view: View, terms: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """In how many chunks each term occurs, ``[n]``; chunks that are dead by now are counted too."""
+    total = np.zeros(len(terms), np.int64)
+    for part in view.segments:
+        if len(part.terms):
+            at = np.minimum(np.searchsorted(part.terms, terms), len(part.terms) - 1)
+            total += np.where(part.terms[at] == terms, part.starts[at + 1] - part.starts[at], 0)
+    return total
 
 
 def scores(view: View, weighted: dict[int, float]) -> list[Scores]:
@@ -79,21 +96,42 @@ def best_chunks(view: View, scored: Sequence[Scores], count: int) -> list[Simila
     return found[:count]
 
 
-def best_window(chunk: Similar, first: int, lines: Sequence[str], weighted: dict[int, float]) -> Window:
+def lines_of(text: str) -> list[str]:
+    """As `chunk.split_lines`, ten times as fast where all lines end alike."""
+    if "\r" in text:
+        return split_lines(text)
+    lines = [line + "\n" for line in text.split("\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]
+
+
+class TermsOf(dict[str, list[int]]):
+    """The terms of a query that a word has: found out once for each word."""
+
+    def __init__(self, terms: Mapping[int, float]) -> None:
+        super().__init__()
+        self.terms = terms
+
+    def __missing__(self, word: str) -> list[int]:
+        self[word] = [term for term in query_terms(word) if term in self.terms]
+        return self[word]
+
+
+def best_window(chunk: Similar, first: int, lines: Sequence[str], weighted: TermsOf) -> Window:
     """The lines of a chunk, at most `WINDOW`, that hold most of the query.
 
     Args:
         chunk: which one.
         first: the number of its first line, from 1.
         lines: its lines.
-        weighted: the query's terms.
+        weighted: the query's terms by words.
     """
-    terms = [[term for term in query_terms(line) if term in weighted] for line in lines]
-    at, score = max(_window_scores(terms, weighted), key=lambda found: (found[1], -found[0]))
+    terms = [[term for word in identifiers(line) for term in weighted[word]] for line in lines]
+    at, score = max(_window_scores(terms, weighted.terms), key=lambda found: (found[1], -found[0]))
     return Window(chunk, first + at, tuple(lines[at : at + WINDOW]), score)
 
 
-def _window_scores(terms: Sequence[Sequence[int]], weighted: dict[int, float]) -> Iterator[tuple[int, float]]:
+def _window_scores(terms: Sequence[Sequence[int]], weighted: Mapping[int, float]) -> Iterator[tuple[int, float]]:
     """For each window its place and the sum of its distinct terms' weights."""
     counts: dict[int, int] = {}
     score = 0.0

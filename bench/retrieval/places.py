@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import keyword
+import logging
 import random
 import re
 from collections import defaultdict
@@ -18,7 +19,11 @@ _NAME = re.compile(r"[A-Za-z_]\w+")
 _LITERAL = re.compile(r"""[rbfuRBFU]{0,2}("[^"\n]*"|'[^'\n]*')|#.*""")
 _TESTS = re.compile(r"(^|/)(tests?|testing)(/|$)|(^|/)test_")
 _KNOWN = frozenset([*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "self", "cls"])
-_BUILT_IN = frozenset(name for kind in (str, bytes, list, dict, set, int, float, tuple, object) for name in dir(kind))
+_BUILT_IN = frozenset(
+    name
+    for kind in (str, bytes, list, dict, set, int, float, tuple, object, logging.Logger, Path)
+    for name in dir(kind)
+)
 _MOST_TARGETS = 3  # definitions of one name; of more, none is the target for sure
 ABOVE, BELOW = 30, 10
 """Lines around the cursor whose names count as visible."""
