@@ -47,13 +47,13 @@ class Cursor:
 def cursor_at(path: str, file: int, prefix: str, suffix: str, *, receivers: bool = True) -> Cursor:
     """The place between a prefix and a suffix."""
     above, below = lines_of(prefix), lines_of(suffix)
-    near = above[-VISIBLE:] + below[:VISIBLE]
+    near = above[-VISIBLE - 1 :] + below[: VISIBLE + 1]  # both have a part of the cursor's own line
     return Cursor(
         path,
         file,
         line=prefix.count("\n") + 1,
         lines_visible=frozenset(line.strip() for line in near),
-        visible=names_of("".join(near)),
+        visible=names_of("\n".join(near)),
         before=names_of(prefix[-_READ:]),
         after=names_of(suffix[:_READ]),
         text=(prefix, suffix),

@@ -94,16 +94,15 @@ def features(
     columns = dict(zip(STATIC, static.T, strict=True))
     columns |= _by_file(view, cursor, found, sizes)
     methods = columns["method"] > 0
-    columns["imported"] = _among(names, found.imported.keys()) * ~methods
-    columns["imported, unused"] = columns["imported"] * _among(names, _unused(cursor, found))
+    known = {"in suffix": cursor.after, "in prefix": cursor.before, "visible": cursor.visible}
+    columns |= _among(names, {"imported": found.imported.keys(), "imported, unused": _unused(cursor, found)} | known)
+    for imported in ("imported", "imported, unused"):
+        columns[imported] *= ~methods
     columns["common"] = _common(view, np.concatenate([one.terms for one in offers.values()]))
-    columns["in suffix"] = _among(names, cursor.after)
-    columns["in prefix"] = _among(names, cursor.before)
-    columns["visible"] = _among(names, cursor.visible)
     columns["similar"] = np.concatenate(_similar(view, offers, scored))
     columns["in similar code"] = _looked_up(names, _uses(windows))
     columns |= _receivers(cursor, found, owners, methods, np.repeat(_as_modules(view, found), sizes))
-    columns["owner visible"] = _among(owners, cursor.visible | found.imported.keys())
+    columns |= _among(owners, {"owner visible": cursor.visible | found.imported.keys()})
     for other in ("in similar code", "common", "in prefix"):
         columns[f"receiver, {other}"] = columns["receiver"] * columns[other]
     return files, places, np.stack([columns[name] for name in FEATURES], axis=1).astype(np.float32)
@@ -191,9 +190,14 @@ def _as_modules(view: View, found: Candidates) -> Matrix:
     return near
 
 
-def _among(names: Sequence[str], known: AbstractSet[str]) -> NDArray[np.bool_]:
-    """Which of the names are known."""
-    return np.array([name in known for name in names], np.bool_)
+def _among(names: Sequence[str], known: Mapping[str, AbstractSet[str]]) -> dict[str, Matrix]:
+    """For each of the sets which of the names are in it: one look at each name, whatever the number of sets."""
+    bits: dict[str, int] = defaultdict(int)
+    for place, one in enumerate(known.values()):
+        for name in one:
+            bits[name] |= 1 << place
+    found = np.array([bits.get(name, 0) for name in names], np.uint8)
+    return {key: ((found >> place) & 1).astype(np.float32) for place, key in enumerate(known)}
 
 
 def _looked_up(names: Sequence[str], values: Mapping[str, float]) -> Matrix:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer import lexical
-from indexer.chunk import split_lines
 from indexer.rows import query_terms
 from indexer.tokens import identifiers
 from indexer.view import View
@@ -49,9 +48,8 @@ class Window:
 
     @property
     def text(self) -> str:
-        """The lines, with a line end behind the last."""
-        text = "".join(self.lines)
-        return text if text.endswith("\n") else text + "\n"
+        """The lines, with a line end behind each."""
+        return "\n".join(self.lines) + "\n"
 
 
 def weighted_terms(view: View, query: dict[int, float]) -> dict[int, float]:
@@ -97,12 +95,10 @@ def best_chunks(view: View, scored: Sequence[Scores], count: int) -> list[Simila
 
 
 def lines_of(text: str) -> list[str]:
-    """As `chunk.split_lines`, ten times as fast where all lines end alike."""
+    """The lines of a text without their ends, as `chunk.split_lines` splits it but many times as fast."""
     if "\r" in text:
-        return split_lines(text)
-    lines = [line + "\n" for line in text.split("\n")]
-    lines[-1] = lines[-1][:-1]
-    return lines if lines[-1] else lines[:-1]
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.split("\n")
 
 
 class TermsOf(dict[str, list[int]]):
