@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from indexer import similar
 from indexer.candidates import Offer, offer, short_signature
+from indexer.chunk import Outline
 from indexer.context_weights import WEIGHTS
 from indexer.cursor import VISIBLE, Cursor, cursor_at
+from indexer.digest import Record
 from indexer.imports import Resolver
 from indexer.receivers import SELVES, bases
 from indexer.relevance import FEATURES, Candidates, features, reason
 from indexer.similar import Scores, Similar, Window
+from indexer.store import Sketch, Store
 from indexer.view import View
 
 
@@ -76,8 +79,9 @@ class ContextFinder:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        # With each offer what its key is the id of, so that nothing else gets that id.
-        self._offers: OrderedDict[tuple[int, int], tuple[object, Offer]] = OrderedDict()
+        self._store: Store | None = None
+        self._offers: OrderedDict[int, Offer] = OrderedDict()  # by the ids of the store's contents
+        self._unsaved: dict[int, tuple[Record, Offer]] = {}
         self._resolver = Resolver()
         self._paths: set[str] = set()
 
@@ -86,6 +90,8 @@ class ContextFinder:
         if path not in view.by_path or budget <= 0:
             return []
         with self._lock:
+            for file in self._unsaved.keys() - view.overlays.keys():
+                del self._unsaved[file]
             asked = Request(self, view, cursor_at(path, view.by_path[path], prefix, suffix, receivers=mix.receivers))
             windows = asked.windows()
             shown = list(_fitting(windows, budget - int(budget * mix.signatures)))
@@ -97,23 +103,30 @@ class ContextFinder:
     def offer(self, view: View, file: int) -> Offer | None:
         """What a file offers; None if it is gone by now."""
         record = view.overlays.get(file)
-        if record is None and file not in view.files:
-            return None
-        content = view.files[file].content
-        holder: object = record or view.store
-        key = id(holder), content if record is None and content is not None else -1
-        if key in self._offers:
-            self._offers.move_to_end(key)
-            return self._offers[key][1]
+        if record is not None:
+            return self._unsaved_offer(file, record)
+        content = view.files[file].content if file in view.files else None
+        if view.store is not self._store:  # another store has other ids
+            self._store = view.store
+            self._offers.clear()
+        if content is not None and content in self._offers:
+            self._offers.move_to_end(content)
+            return self._offers[content]
         try:
-            taken = record.outline if record else view.store.sketch(content or 0)
+            taken = view.store.sketch(content or 0)
         except KeyError:
             return None
-        spans = [(chunk.start_line, chunk.end_line) for chunk in taken.chunks]
-        made = offer(taken.language, taken.definitions, taken.imports, spans)
-        self._offers[key] = holder, made
+        made = self._offers[content or 0] = _offer(taken)
         if len(self._offers) > _CACHED:
             self._offers.popitem(last=False)
+        return made
+
+    def _unsaved_offer(self, file: int, record: Record) -> Offer:
+        """The newest only: a file that is typed in has another record at every key."""
+        known, made = self._unsaved.get(file, (None, None))
+        if known is not record or made is None:
+            made = _offer(record.outline)
+            self._unsaved[file] = record, made
         return made
 
     def resolver(self, view: View) -> Resolver:
@@ -124,6 +137,11 @@ class ContextFinder:
             self._resolver.remove(path)
         self._paths = set(view.by_path)
         return self._resolver
+
+
+def _offer(taken: Outline | Sketch) -> Offer:
+    spans = [(chunk.start_line, chunk.end_line) for chunk in taken.chunks]
+    return offer(taken.language, taken.definitions, taken.imports, spans)
 
 
 class Request:
