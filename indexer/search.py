@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer import lexical, vectors
-from indexer.chunk import Outline
 from indexer.embedding.embedder import TextEmbedder, TextReranker
 from indexer.query import Query, is_test, read_query
 from indexer.segment import Segment
@@ -111,10 +110,9 @@ def search(
     for candidate in found:
         _judge(candidate, judged[candidate.file], asked, ranking)
     found = _spread_over_files(found, ranking)
-    outlines: dict[int, Outline] = {}
     if reranker is not None:
-        found = _reranked(view, query, found, reranker, outlines)
-    hits = (_hit(view, candidate, outlines) for candidate in found)
+        found = _reranked(view, query, found, reranker)
+    hits = (_hit(view, candidate) for candidate in found)
     return list(islice(filter(None, hits), count))
 
 
@@ -220,12 +218,10 @@ def _spread_over_files(found: list[_Found], ranking: Ranking) -> list[_Found]:
     return sorted(found, key=lambda candidate: -candidate.score)
 
 
-def _reranked(
-    view: View, query: str, found: list[_Found], reranker: TextReranker, outlines: dict[int, Outline]
-) -> list[_Found]:
+def _reranked(view: View, query: str, found: list[_Found], reranker: TextReranker) -> list[_Found]:
     """The first 20 in a new order: their score and the re-ranker's, both as standard scores, half and half."""
     first, rest = found[:_RERANKED], found[_RERANKED:]
-    hits = [_hit(view, candidate, outlines) for candidate in first]
+    hits = [_hit(view, candidate) for candidate in first]
     judged = reranker.scores(query, [f"{hit.path} {hit.symbol}\n{hit.text}" if hit else "" for hit in hits])
     own = np.array([candidate.score for candidate in first], np.float32)
     total = _standard(own) + _standard(judged)
@@ -240,13 +236,11 @@ def _standard(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return (values - values.mean()) / deviation if deviation else np.zeros_like(values)
 
 
-def _hit(view: View, candidate: _Found, outlines: dict[int, Outline]) -> Hit | None:
-    """What to show of a candidate, its file's outline looked up once; None if the file has gone meanwhile."""
+def _hit(view: View, candidate: _Found) -> Hit | None:
+    """What to show of a candidate; None if its file has gone meanwhile."""
     file = candidate.file
     try:
-        if file not in outlines:
-            outlines[file] = view.outline(file)[0]
-        chunk = outlines[file].chunks[int(candidate.segment.numbers[candidate.row])]
+        chunk = view.chunk(file, int(candidate.segment.numbers[candidate.row]))
     except (KeyError, IndexError):
         return None
     return Hit(

@@ -332,6 +332,16 @@ class Store:
             raise KeyError(content)
         return _outline(*row)
 
+    def chunk(self, content: int, number: int) -> Chunk:
+        """One of a content's chunks, by its place: the others are not even decoded.
+
+        Raises:
+            KeyError: there is no such content any more.
+            IndexError: it has no such chunk.
+        """
+        chunk = _chunks.decode(_raw_outlines.decode(zlib.decompress(self._blob(content, "outline"))).chunks[number])
+        return chunk if chunk.text else replace(chunk, text=_between(split_lines(self.text(content)), chunk))
+
     def sketch(self, content: int) -> Sketch:
         """A content's outline without its chunks' texts: a fraction of the work of `outline`.
 
@@ -432,9 +442,17 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+class _RawOutline(msgspec.Struct):
+    """An outline whose chunks are still packed."""
+
+    chunks: list[msgspec.Raw]
+
+
 _packer = msgspec.msgpack.Encoder()
 _imports = msgspec.msgpack.Decoder(tuple[Import, ...])
 _outlines = msgspec.msgpack.Decoder(Outline)
+_chunks = msgspec.msgpack.Decoder(Chunk)
+_raw_outlines = msgspec.msgpack.Decoder(_RawOutline)
 _sketches = msgspec.msgpack.Decoder(Sketch)  # passes over the fields that it doesn't know
 
 
@@ -466,7 +484,7 @@ def _outline(packed_outline: bytes, packed_text: bytes) -> tuple[Outline, str]:
 
 
 def _between(lines: Sequence[str], chunk: Chunk) -> str:
-    return "".join(lines[chunk.start_line - 1 : chunk.end_line])
+    return "\n".join(lines[chunk.start_line - 1 : chunk.end_line])
 
 
 def _rows(blobs: Sequence[bytes]) -> Rows:

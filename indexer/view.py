@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer import segment
-from indexer.chunk import Outline
+from indexer.chunk import Chunk, Outline
 from indexer.digest import Record
 from indexer.rows import Rows
 from indexer.segment import Segment
@@ -76,6 +76,20 @@ class View:
         if content is None:
             raise KeyError(file)
         return self.store.text(content)
+
+    def chunk(self, file: int, number: int) -> Chunk:
+        """One of a file's chunks, by its place among them.
+
+        Raises:
+            KeyError: the file is gone by now.
+            IndexError: it has no such chunk any more.
+        """
+        if file in self.overlays:
+            return self.overlays[file].outline.chunks[number]
+        content = self.files[file].content
+        if content is None:
+            raise KeyError(file)
+        return self.store.chunk(content, number)
 
 
 class Views:

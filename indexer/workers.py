@@ -102,11 +102,17 @@ class Workers:
             return None
 
     def changes(self, files: Sequence[Listed], may_go_on: Callable[[], bool]) -> Iterator[Sequence[Change]]:
-        """What is to be stored of each file, in no order, until ``may_go_on`` says no."""
+        """What is to be stored of each file, in no order, until ``may_go_on`` says no.
+
+        Raises:
+            OSError: no process can be started.
+        """
         # Long files first, so that none is left over for one worker at the end.
         ordered = sorted(files, key=lambda file: -file.size)
         lost: list[Listed] = []
         yield from self._batches([ordered[at : at + _BATCH] for at in range(0, len(ordered), _BATCH)], may_go_on, lost)
+        if lost:
+            self._check()
         # A worker died of one of these: each by itself shows which.
         for file in lost:
             alone: list[Listed] = []
@@ -114,6 +120,18 @@ class Workers:
             if alone:
                 _log.warning("Taking %s apart ends the process; it is left out.", file.path)
                 yield [skipped(file, "taking it apart ends the process")]
+
+    def _check(self) -> None:
+        """See that a worker can start at all, before files are blamed for its end.
+
+        Raises:
+            OSError: it can't.
+        """
+        try:
+            self._started().submit(_ready).result()
+        except BrokenProcessPool as error:
+            self.rest()
+            raise OSError("a process that takes files apart can't be started") from error
 
     def _batches(
         self, batches: Sequence[Sequence[Listed]], may_go_on: Callable[[], bool], lost: list[Listed]
@@ -168,6 +186,10 @@ def _leave_with_parent() -> None:
 
 def _changes(files: Sequence[Listed]) -> list[Change]:
     return [_job.change(file) for file in files]
+
+
+def _ready() -> bool:
+    return True
 
 
 def _record(path: str, text: str) -> Record:

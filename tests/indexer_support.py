@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
@@ -84,3 +85,10 @@ class NextEmbedder(StaticEmbedder):
 def next_embedder() -> NextEmbedder:
     """Makes one."""
     return NextEmbedder()
+
+
+def embedder_of_this_process() -> StaticEmbedder:
+    """Makes one here, and ends any worker process that asks for one."""
+    if multiprocessing.parent_process() is not None:
+        os._exit(3)
+    return StaticEmbedder()

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from indexer_support import crashing_embedder, held, next_embedder, write_tree
+from indexer_support import crashing_embedder, embedder_of_this_process, held, next_embedder, write_tree
 
 from indexer.files import FileRules
 from indexer.index import Index, folder_of
@@ -170,6 +170,15 @@ def test_a_file_that_crashes_a_grammar_takes_its_worker_and_no_more(
     index.overlay("bad.py", "def worse(a):\n    b = a\n    return b\n", load)
     index.overlay("m1.py", "def better(a):\n    b = a\n    return b\n", load)
     assert found(index, "better")[0] == "m1.py"
+    index.close()
+
+
+def test_no_file_is_blamed_where_workers_cannot_start(workspace: Path, tmp_path: Path) -> None:
+    index = Index(workspace, tmp_path / "index", make_embedder=embedder_of_this_process)
+    with pytest.raises(OSError, match="can't be started"):
+        index.scan(Workload(workers=1))
+    assert index.totals().skipped == 0
+    assert index.scan(HERE) == 3
     index.close()
 
 
