@@ -60,9 +60,9 @@ class Mix:
 
 
 Integers = NDArray[np.int64]
-_SIMILAR = 48  # chunks whose files' definitions are candidates
-_WINDOWED = 16  # chunks in which windows are looked for
-_FILES = 90  # whose definitions are candidates
+_SIMILAR = 32  # chunks whose files' definitions are candidates
+_WINDOWED = 10  # chunks in which windows are looked for
+_FILES = 64  # whose definitions are candidates
 _NAMES = 40  # that similar code uses, whose definitions are candidates
 _SAME_NAME = 8  # definitions of one name that are candidates,
 _SAME_NAME_SHOWN = 2  # and that are shown
@@ -96,7 +96,7 @@ class ContextFinder:
             windows = asked.windows()
             shown = list(_fitting(windows, budget - int(budget * mix.signatures)))
             room = budget - sum(len(window.text) for window in shown)
-            signatures = asked.signatures(windows, room, mix.weights)
+            signatures = asked.signatures(windows, room, mix.weights) if mix.signatures else ()
         pieces = [*signatures, *(_piece(view, window) for window in shown)]
         return sorted(pieces, key=lambda piece: (piece.path, piece.start_line, piece.end_line, piece.text))
 
@@ -131,11 +131,12 @@ class ContextFinder:
 
     def resolver(self, view: View) -> Resolver:
         """What imports mean among the files of a view."""
-        for path in view.by_path.keys() - self._paths:
-            self._resolver.add(path)
-        for path in self._paths - view.by_path.keys():
-            self._resolver.remove(path)
-        self._paths = set(view.by_path)
+        if view.by_path.keys() != self._paths:
+            for path in view.by_path.keys() - self._paths:
+                self._resolver.add(path)
+            for path in self._paths - view.by_path.keys():
+                self._resolver.remove(path)
+            self._paths = set(view.by_path)
         return self._resolver
 
 
