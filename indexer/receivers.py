@@ -29,9 +29,7 @@ _KNOWN_BY = (
     # Type x = ..., Type<...> x;, (Type x, Type y)
     re.compile(r"(?m:^[ \t]*|[(,]\s*)(?:\w+\s+)*?" + _TYPE + r"(?:<[^<>()]*>)?[\s*&]+(?P<name>[a-z_]\w*)\s*(?=[=;,)])"),
 )
-_CLASS = re.compile(
-    r"^(?P<indent>[ \t]*)(?:[a-z]+\s+)*(?:class|interface|struct|trait|impl|object|enum)\s+(?P<name>\w+)(?P<bases>.*)"
-)
+_CLASS = re.compile(r"^\s*(?:[a-z]+\s+)*(?:class|interface|struct|trait|impl|object|enum)\s+(?P<name>\w+)(?P<bases>.*)")
 _AT_CURSOR = re.compile(r"(?P<receiver>[\w.]+|\bsuper\([^()]*\))(?:\(\))?\s*(?:\?\.|\.|->|::)\s*\w*$")
 _RECEIVER = re.compile(r"(?<![\w.])(?P<receiver>\w+(?:\.\w+)*?)(?:\.|->|::)(?=\w)")
 _NAME = re.compile(r"[A-Z]\w*")
@@ -109,19 +107,23 @@ def _last(expression: str) -> str:
 
 
 def _enclosing(lines: list[str], here: str) -> tuple[str, ...]:
+    """The class whose head stands above the cursor's line with less space before it, and what that names."""
     written = (line for line in reversed(lines) if line.strip())
     indent = _indent(here or next(written, ""))
     for line in reversed(lines):
+        if not indent:
+            break
+        width = _indent(line)
+        if width >= indent or not line.strip():
+            continue
         found = _CLASS.match(line)
-        if found and len(found["indent"].expandtabs(4)) < max(indent, 1):
+        if found:
             return (found["name"], *bases(found["bases"], found["name"]))
-        if line.strip() and not line.lstrip().startswith(("#", "//", "*", ")", "}", "]")):
-            if not _indent(line):
-                return ()
-            indent = min(indent, _indent(line))
+        if not line.lstrip().startswith(("#", "//", "*", ")", "}", "]")):
+            indent = width
     return ()
 
 
 def _indent(line: str) -> int:
-    expanded = line.expandtabs(4)
-    return len(expanded) - len(expanded.lstrip())
+    """The blanks before a line's text; a tab is one, as a file has either."""
+    return len(line) - len(line.lstrip())
