@@ -79,12 +79,16 @@ def workspace(repository: data.Repository, cache: Path) -> Path | None:
     return copy
 
 
-def situations(index: Index, found: Sequence[Place], *, at_name: bool) -> Iterator[Situation]:
-    """The places one by one; the cursor at the start of the line's code, or where the called name begins."""
+def situations(index: Index, found: Sequence[Place], *, at_name: bool, below: bool = True) -> Iterator[Situation]:
+    """The places one by one; the cursor at the start of the line's code, or where the called name begins.
+
+    Without ``below`` there is nothing below the cursor, as when a file is written from the top down.
+    """
     for place in found:
         text = (index.workspace / place.path).read_text("utf-8", "replace")
         column = place.column if at_name else place.indent
         prefix, suffix = place.split(text, column)
+        suffix = suffix if below else ""
         index.overlay(place.path, prefix + suffix)
         yield Situation(place, index.view(), prefix, suffix, frozenset(place.wanted(text, column)))
         index.overlay(place.path, None)
@@ -111,7 +115,7 @@ def _rank(pieces: Sequence[Piece], place: Place) -> int:
 
 
 def measured(
-    sources: Sequence[Path], cache: Path, budget: int, mixes: Mapping[str, Mix]
+    sources: Sequence[Path], cache: Path, budget: int, mixes: Mapping[str, Mix], below: bool
 ) -> dict[tuple[str, bool], Tally]:
     """For each mix, with the cursor at the line's start and (True) at the called name, what it achieved on packages."""
     tallies: dict[tuple[str, bool], Tally] = defaultdict(Tally)
@@ -119,7 +123,7 @@ def measured(
         index, finder = data.indexed(source, cache), ContextFinder()
         found = places(source, _MOST)
         for at_name in (False, True):
-            for situation in situations(index, found, at_name=at_name):
+            for situation in situations(index, found, at_name=at_name, below=below):
                 for name, mix in mixes.items():
                     measure(finder, situation, budget, mix, tallies[name, at_name])
         index.close()
@@ -178,6 +182,8 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=3_000, help="characters of a context")
     parser.add_argument("--train", action="store_true", help="learn the model anew")
     parser.add_argument("--apart", action="store_true", help="measure celery, which had no part in anything, instead")
+    parser.add_argument("--top-down", action="store_true", help="nothing stands below the cursor yet")
+    parser.add_argument("--only-shipped", action="store_true", help="leave nothing out in turn")
     options = parser.parse_args()
     if options.train:
         print(json.dumps(trained(options.cache), indent=4))
@@ -188,7 +194,8 @@ def main() -> None:
         if one.registry == "sdist" and (one.name in APART if options.apart else one.part == "final")
     ]
     sources = [source for one in asked if (source := workspace(one, options.cache)) is not None]
-    print(table(measured(sources, options.cache, options.budget, MIXES)))
+    mixes = {"as shipped": Mix()} if options.only_shipped else MIXES
+    print(table(measured(sources, options.cache, options.budget, mixes, not options.top_down)))
 
 
 if __name__ == "__main__":
