@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
@@ -264,7 +266,7 @@ async def cancelling(home: Path, rounds: int) -> dict[str, Any]:
 async def _until_ended(generation: Generation) -> float:
     """Cancel; milliseconds until the engine said what it had cost, which is when it is free."""
     ended = asyncio.get_running_loop().create_future()
-    generation.on_usage(lambda _: ended.set_result(time.perf_counter()))
+    generation.on_done(lambda _: ended.set_result(time.perf_counter()))
     began = time.perf_counter()
     generation.cancel()
     return (await asyncio.wait_for(ended, 30) - began) * 1000
@@ -281,14 +283,15 @@ PARTS: dict[str, Callable[[Path, int], Any]] = {
 def main() -> None:
     """Run the bench."""
     parser = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[], help="default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     report: dict[str, Any] = {"bench": "latency", "rounds": options.rounds}
-    for part in options.parts:
+    for part in options.parts or PARTS:
         with bench_home() as home:
             report[part] = asyncio.run(PARTS[part](home, options.rounds))
+            print(part, json.dumps(report[part]), file=sys.stderr)  # what follows may fail
     print_report(report | {"machine": machine()}, options.json)
 
 
