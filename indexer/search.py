@@ -34,8 +34,6 @@ class Ranking:
     """For a chunk that defines an identifier of the query (one with a capital inside, an underscore, a dot)."""
     place: float = 1.5
     """For a file whose name and folder say what the query says."""
-    private: float = -1.0
-    """For a name with an underscore in front."""
     neighbours: float = 0.03
     """For the file's other hits."""
     importance: float = 0.6
@@ -189,13 +187,7 @@ def _judge(candidate: _Found, file: tuple[float, tuple[str, ...]], asked: Query,
     named = asked.names_symbol(symbol)
     share = asked.share_of(name)
     by_file, file_reasons = file
-    candidate.score += (
-        by_file
-        + ranking.named * named
-        + ranking.symbol * share
-        + ranking.private * name.startswith("_")
-        + ranking.kinds[candidate.kind]
-    )
+    candidate.score += by_file + ranking.named * named + ranking.symbol * share + ranking.kinds[candidate.kind]
     reasons = {
         f"defines {symbol}": named,
         "words": candidate.lexical > 1,

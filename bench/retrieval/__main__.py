@@ -26,7 +26,6 @@ _SOURCES: dict[str, Ranking] = {
     "without names asked for": replace(Ranking(), named=0.0),
     "without file and folder": replace(Ranking(), place=0.0),
     "without the file's other hits": replace(Ranking(), neighbours=0.0),
-    "private names as good as any": replace(Ranking(), private=0.0),
     "without importance": replace(Ranking(), importance=0.0),
     "without recency": replace(Ranking(), recent=0.0),
     "tests as good as any": replace(Ranking(), tests=0.0),
@@ -34,7 +33,7 @@ _SOURCES: dict[str, Ranking] = {
     "without spreading over files": replace(Ranking(), again=0.0),
 }
 _BARE = replace(
-    Ranking(), symbol=0.0, named=0.0, place=0.0, private=0.0, neighbours=0.0, importance=0.0, recent=0.0, tests=0.0,
+    Ranking(), symbol=0.0, named=0.0, place=0.0, neighbours=0.0, importance=0.0, recent=0.0, tests=0.0,
     kinds=(0.0,) * 6, again=0.0,
 )  # fmt: skip
 _ALONE: dict[str, Ranking] = {
