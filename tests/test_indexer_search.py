@@ -1,4 +1,4 @@
-"""Search finds what is asked for, by words, by names, by places, and puts tests and private parts behind."""
+"""Search finds what is asked for, by words, by names, by places, and puts tests behind."""
 
 from __future__ import annotations
 
@@ -98,11 +98,6 @@ def test_tests_come_last_unless_they_are_asked_for(index: Index) -> None:
     assert asked.index("tests/test_invoices.py") < plain.index("tests/test_invoices.py")
 
 
-def test_private_names_stand_back(index: Index) -> None:
-    names = [hit.symbol for hit in index.search("add up prices of an invoice less the discount")]
-    assert names.index("total_price") < names.index("_total_price")
-
-
 def test_scores_fall_and_no_hit_comes_twice(index: Index) -> None:
     hits = index.search("file", 50)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
@@ -116,7 +111,7 @@ def test_any_question_is_answered(index: Index, question: str) -> None:
 
 
 def test_a_source_can_be_switched_off(index: Index) -> None:
-    without = replace(Ranking(), named=0.0, symbol=0.0, lexical=0.0, dense=0.0, private=0.0)
+    without = replace(Ranking(), named=0.0, symbol=0.0, lexical=0.0, dense=0.0)
     assert {hit.score for hit in index.search("total_price", 10, ranking=without)} != {
         hit.score for hit in index.search("total_price", 10)
     }
