@@ -2,8 +2,8 @@
 
 Learnt by ``python -m bench.retrieval.context --train``: logistic regression, whether a definition's name is about to be
 typed, at 70 calls of each of distributed, luigi, mitmproxy, optuna, poetry, tortoise-orm, scrapy and sphinx, with the
-cursor at the start of the line and at the called name. None of them is measured on. Windows were looked for in 16 chunks,
-terms and files were more than now: learning again gives somewhat different weights.
+cursor at the start of the line and at the called name. None of them is measured on. Windows were
+looked for in 16 chunks then, and terms and files were more: learning again gives somewhat different weights.
 """
 
 from __future__ import annotations
