@@ -21,10 +21,11 @@ from indexer.context_weights import WEIGHTS
 from indexer.cursor import VISIBLE, Cursor, cursor_at
 from indexer.digest import Record
 from indexer.imports import Resolver
+from indexer.packing import Sketch
 from indexer.receivers import SELVES, bases
 from indexer.relevance import FEATURES, Candidates, features, reason
 from indexer.similar import Scores, Similar, Window
-from indexer.store import Sketch, Store
+from indexer.store import Store
 from indexer.view import View
 
 

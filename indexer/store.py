@@ -11,19 +11,14 @@ import logging
 import sqlite3
 import threading
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
-
-from indexer.chunk import Chunk, Definition, Import, Outline, split_lines
-from indexer.digest import Record
+from indexer import packing
+from indexer.chunk import Chunk, Import, Outline, split_lines
+from indexer.packing import COLUMNS, ROW_COLUMNS, Packed, Sketch
 from indexer.rows import Rows
 
 _log = logging.getLogger(__name__)
@@ -31,19 +26,6 @@ _log = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 FILE_NAME = "index.sqlite"
 _UNUSED_DAYS = 14  # how long the digest of a content that no file has any more is kept
-_ROW_TYPES: dict[str, Any] = {
-    "vectors": np.int8,
-    "scales": np.float32,
-    "terms": np.uint32,
-    "frequencies": np.uint8,
-    "term_counts": np.uint32,
-    "lengths": np.uint32,
-    "kinds": np.uint8,
-    "symbols": np.uint8,
-    "symbol_sizes": np.uint16,
-}
-_ROW_BLOBS = ", ".join(_ROW_TYPES)
-_BLOBS = f"imports, outline, text, {_ROW_BLOBS}"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE content (
@@ -84,36 +66,6 @@ class FileRow:
     rev: int
     changed: float
     """When it last changed, in seconds since the epoch."""
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A record as the store keeps it, made where the record was: packing is work, and inserting is not."""
-
-    definitions: tuple[str, ...]
-    chunks: int
-    blobs: tuple[bytes, ...]
-    """In the order of the columns, from ``imports`` on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Where a chunk stands."""
-
-    start_line: int
-    """From 1."""
-    end_line: int
-    """Inclusive."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sketch:
-    """An outline without the texts."""
-
-    language: str
-    chunks: tuple[Span, ...] = ()
-    definitions: tuple[Definition, ...] = ()
-    imports: tuple[Import, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -266,7 +218,7 @@ class Store:
         if known is not None:
             return known
         cursor = self._db.execute(
-            f"INSERT INTO content (key, maker, chunks, {_BLOBS}) VALUES (?{', ?' * 14})",
+            f"INSERT INTO content (key, maker, chunks, {COLUMNS}) VALUES (?{', ?' * 14})",
             (key, maker, packed.chunks, *packed.blobs),
         )
         content = int(cursor.lastrowid or 0)
@@ -315,10 +267,10 @@ class Store:
             marks = ",".join("?" * len(batch))
             with self._lock:
                 found = self._db.execute(
-                    f"SELECT id, maker, {_ROW_BLOBS} FROM content WHERE id IN ({marks})", batch
+                    f"SELECT id, maker, {ROW_COLUMNS} FROM content WHERE id IN ({marks})", batch
                 ).fetchall()
             for content, maker, *blobs in found:
-                yield content, maker, _rows(blobs)
+                yield content, maker, packing.rows_of(blobs)
 
     def outline(self, content: int) -> tuple[Outline, str]:
         """A content's outline and its text, as it was digested.
@@ -330,7 +282,7 @@ class Store:
             row = self._db.execute("SELECT outline, text FROM content WHERE id = ?", (content,)).fetchone()
         if row is None:
             raise KeyError(content)
-        return _outline(*row)
+        return packing.outline_of(*row)
 
     def chunk(self, content: int, number: int) -> Chunk:
         """One of a content's chunks, by its place: the others are not even decoded.
@@ -339,8 +291,8 @@ class Store:
             KeyError: there is no such content any more.
             IndexError: it has no such chunk.
         """
-        chunk = _chunks.decode(_raw_outlines.decode(zlib.decompress(self._blob(content, "outline"))).chunks[number])
-        return chunk if chunk.text else replace(chunk, text=_between(split_lines(self.text(content)), chunk))
+        chunk = packing.chunk_of(self._blob(content, "outline"), number)
+        return chunk if chunk.text else packing.with_text(chunk, split_lines(self.text(content)))
 
     def sketch(self, content: int) -> Sketch:
         """A content's outline without its chunks' texts: a fraction of the work of `outline`.
@@ -348,7 +300,7 @@ class Store:
         Raises:
             KeyError: there is no such content any more.
         """
-        return _sketches.decode(zlib.decompress(self._blob(content, "outline")))
+        return packing.sketch_of(self._blob(content, "outline"))
 
     def text(self, content: int) -> str:
         """A content's text, as it was digested.
@@ -356,7 +308,7 @@ class Store:
         Raises:
             KeyError: there is no such content any more.
         """
-        return zlib.decompress(self._blob(content, "text")).decode("utf-8", "surrogatepass")
+        return packing.text_of(self._blob(content, "text"))
 
     def _blob(self, content: int, column: str) -> bytes:
         with self._lock:
@@ -371,7 +323,7 @@ class Store:
             if row.content is not None:
                 with self._lock:
                     found = self._db.execute("SELECT imports FROM content WHERE id = ?", (row.content,)).fetchone()
-                yield row, _imports.decode(found[0]) if found else ()
+                yield row, packing.imports_of(found[0]) if found else ()
 
     def defining(self, names: Sequence[str], most: int = 64) -> list[tuple[int, str, int]]:
         """``(file id, name, number of the definition in its outline)`` of those who define one of ``names``."""
@@ -440,60 +392,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA cache_size = -16000")
     return db
-
-
-class _RawOutline(msgspec.Struct):
-    """An outline whose chunks are still packed."""
-
-    chunks: list[msgspec.Raw]
-
-
-_packer = msgspec.msgpack.Encoder()
-_imports = msgspec.msgpack.Decoder(tuple[Import, ...])
-_outlines = msgspec.msgpack.Decoder(Outline)
-_chunks = msgspec.msgpack.Decoder(Chunk)
-_raw_outlines = msgspec.msgpack.Decoder(_RawOutline)
-_sketches = msgspec.msgpack.Decoder(Sketch)  # passes over the fields that it doesn't know
-
-
-def pack(record: Record) -> Packed:
-    """The record as blobs. Chunks that are plain lines of the text are not kept twice."""
-    lines = split_lines(record.text)
-    chunks = tuple(
-        replace(chunk, text="") if chunk.text == _between(lines, chunk) else chunk for chunk in record.outline.chunks
-    )
-    arrays: list[NDArray[Any]] = [getattr(record.rows, column) for column in _ROW_TYPES]
-    return Packed(
-        tuple(definition.name for definition in record.outline.definitions),
-        len(chunks),
-        (
-            _packer.encode(record.outline.imports),
-            zlib.compress(_packer.encode(replace(record.outline, chunks=chunks)), 1),
-            zlib.compress(record.text.encode("utf-8", "surrogatepass"), 1),
-            *(array.tobytes() for array in arrays),
-        ),
-    )
-
-
-def _outline(packed_outline: bytes, packed_text: bytes) -> tuple[Outline, str]:
-    outline = _outlines.decode(zlib.decompress(packed_outline))
-    text = zlib.decompress(packed_text).decode("utf-8", "surrogatepass")
-    lines = split_lines(text)
-    chunks = (chunk if chunk.text else replace(chunk, text=_between(lines, chunk)) for chunk in outline.chunks)
-    return replace(outline, chunks=tuple(chunks)), text
-
-
-def _between(lines: Sequence[str], chunk: Chunk) -> str:
-    return "\n".join(lines[chunk.start_line - 1 : chunk.end_line])
-
-
-def _rows(blobs: Sequence[bytes]) -> Rows:
-    arrays = {
-        column: np.frombuffer(blob, dtype) for (column, dtype), blob in zip(_ROW_TYPES.items(), blobs, strict=True)
-    }
-    n = len(arrays["scales"])
-    arrays["vectors"] = arrays["vectors"].reshape(n, len(arrays["vectors"]) // n if n else 0)
-    return Rows(**arrays)
 
 
 def _batches(items: Iterable[int], size: int) -> Iterator[list[int]]:

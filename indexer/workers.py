@@ -20,8 +20,9 @@ from indexer.digest import Record, digest, maker
 from indexer.embedding.embedder import TextEmbedder
 from indexer.files import FileRules, Listed, Skipped, read
 from indexer.languages import language_of
+from indexer.packing import pack
 from indexer.secrets import redact
-from indexer.store import Change, Store, content_key, pack
+from indexer.store import Change, Store, content_key
 
 _log = logging.getLogger(__name__)
 

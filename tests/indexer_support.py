@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from indexer.chunk import Chunk, Definition, Outline
 from indexer.digest import Record
 from indexer.embedding import StaticEmbedder, default_embedder
+from indexer.packing import pack
 from indexer.rows import rows_of
-from indexer.store import Change, content_key, pack
+from indexer.store import Change, content_key
 from indexer.view import View
 
 
