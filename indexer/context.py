@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from indexer import similar
 from indexer.candidates import Offer, offer, short_signature
-from indexer.chunk import Outline
+from indexer.chunk import Outline, split_lines
 from indexer.context_weights import WEIGHTS
 from indexer.cursor import VISIBLE, Cursor, cursor_at
 from indexer.digest import Record
@@ -24,8 +24,9 @@ from indexer.imports import Resolver
 from indexer.packing import Sketch
 from indexer.receivers import SELVES, bases
 from indexer.relevance import FEATURES, Candidates, features, reason
-from indexer.similar import Scores, Similar, Window
+from indexer.similar import ChunkLines, Scores, Similar, Window
 from indexer.store import Store
+from indexer.tokens import identifiers
 from indexer.view import View
 
 
@@ -71,7 +72,7 @@ _BASES = 3  # steps up from a class
 _GUESSES = 2  # classes of a variable that only other code tells
 _PACKAGES = frozenset({"__init__", "index", "mod"})  # files that stand for their folders
 _FADES = 0.9  # what a receiver counts less than a nearer one
-_CACHED = 1024  # offers
+_CACHED = 1024  # offers, and chunks
 _SHORTEST = 12  # characters of a signature
 
 
@@ -83,8 +84,10 @@ class ContextFinder:
         self._store: Store | None = None
         self._offers: OrderedDict[int, Offer] = OrderedDict()  # by the ids of the store's contents
         self._unsaved: dict[int, tuple[Record, Offer]] = {}
+        self._chunks: OrderedDict[tuple[int, int], ChunkLines] = OrderedDict()  # by content and number
         self._resolver = Resolver()
         self._paths: set[str] = set()
+        self._seen: object = None
 
     def find(self, view: View, path: str, prefix: str, suffix: str, budget: int, mix: Mix = Mix()) -> list[Piece]:
         """See `indexer.index.Index.context_for`."""
@@ -110,6 +113,7 @@ class ContextFinder:
         if view.store is not self._store:  # another store has other ids
             self._store = view.store
             self._offers.clear()
+            self._chunks.clear()
         if content is not None and content in self._offers:
             self._offers.move_to_end(content)
             return self._offers[content]
@@ -130,14 +134,45 @@ class ContextFinder:
             self._unsaved[file] = record, made
         return made
 
+    def chunk_lines(self, view: View, chunk: Similar, texts: dict[int, list[str]]) -> ChunkLines:
+        """A chunk's lines and their words; kept, since the next key asks for nearly the same chunks.
+
+        Args:
+            view: the index.
+            chunk: which one.
+            texts: the lines of files that this request has looked into.
+        """
+        content = None if chunk.file in view.overlays else view.files[chunk.file].content
+        key = (content or 0, chunk.number)
+        if content is not None and key in self._chunks:
+            self._chunks.move_to_end(key)
+            return self._chunks[key]
+        offered = self.offer(view, chunk.file)
+        first, last = 1, 0
+        if offered is not None and chunk.number < len(offered.spans):
+            first, last = offered.spans[chunk.number].tolist()
+        if chunk.file not in texts:
+            try:
+                texts[chunk.file] = split_lines(view.text(chunk.file))
+            except KeyError:
+                texts[chunk.file] = []
+        lines = texts[chunk.file][first - 1 : last]
+        made = ChunkLines(first, lines, [identifiers(line) for line in lines])
+        if content is not None:
+            self._chunks[key] = made
+            if len(self._chunks) > _CACHED:
+                self._chunks.popitem(last=False)
+        return made
+
     def resolver(self, view: View) -> Resolver:
         """What imports mean among the files of a view."""
-        if view.by_path.keys() != self._paths:
+        if view.by_path is not self._seen and view.by_path.keys() != self._paths:
             for path in view.by_path.keys() - self._paths:
                 self._resolver.add(path)
             for path in self._paths - view.by_path.keys():
                 self._resolver.remove(path)
             self._paths = set(view.by_path)
+        self._seen = view.by_path
         return self._resolver
 
 
@@ -163,29 +198,12 @@ class Request:
         terms = similar.TermsOf(self._terms)
         found = []
         for chunk in self._chunks[:_WINDOWED]:
-            lines = self._lines(chunk, texts)
-            if lines:
-                first = self._offer_lines(chunk)[0]
-                window = similar.best_window(chunk, first, lines, terms)
+            held = self._finder.chunk_lines(self._view, chunk, texts)
+            if held.lines:
+                window = similar.best_window(chunk, held, terms)
                 if not self._in_sight(window):
                     found.append(window)
         return sorted(found, key=lambda window: -window.score)
-
-    def _offer_lines(self, chunk: Similar) -> tuple[int, int]:
-        offered = self._finder.offer(self._view, chunk.file)
-        if offered is None or chunk.number >= len(offered.spans):
-            return 1, 0
-        first, last = offered.spans[chunk.number].tolist()
-        return first, last
-
-    def _lines(self, chunk: Similar, texts: dict[int, list[str]]) -> list[str]:
-        if chunk.file not in texts:
-            try:
-                texts[chunk.file] = similar.lines_of(self._view.text(chunk.file))
-            except KeyError:
-                texts[chunk.file] = []
-        first, last = self._offer_lines(chunk)
-        return texts[chunk.file][first - 1 : last]
 
     def _in_sight(self, window: Window) -> bool:
         """Whether most of a window is around the cursor anyway, or a copy of that."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from indexer.chunk import split_lines
 from indexer.receivers import Receivers, read
 from indexer.rows import query_terms
-from indexer.similar import lines_of
 
 VISIBLE = 60
 """Lines above and below the cursor that a model sees anyway."""
@@ -46,7 +46,7 @@ class Cursor:
 
 def cursor_at(path: str, file: int, prefix: str, suffix: str, *, receivers: bool = True) -> Cursor:
     """The place between a prefix and a suffix."""
-    above, below = lines_of(prefix), lines_of(suffix)
+    above, below = split_lines(prefix), split_lines(suffix)
     near = above[-VISIBLE - 1 :] + below[: VISIBLE + 1]  # both have a part of the cursor's own line
     return Cursor(
         path,

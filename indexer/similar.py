@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from indexer import lexical
 from indexer.rows import query_terms
-from indexer.tokens import identifiers
 from indexer.view import View
 
 WINDOW = 14
@@ -105,13 +104,6 @@ def _highest(values: Scores, count: int) -> NDArray[np.intp]:
     return rows[np.argpartition(values[rows], -count)[-count:]] if len(rows) > count else rows
 
 
-def lines_of(text: str) -> list[str]:
-    """The lines of a text without their ends, as `chunk.split_lines` splits it but many times as fast."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.split("\n")
-
-
 class TermsOf(dict[str, list[int]]):
     """The terms of a query that a word has: found out once for each word."""
 
@@ -124,18 +116,28 @@ class TermsOf(dict[str, list[int]]):
         return self[word]
 
 
-def best_window(chunk: Similar, first: int, lines: Sequence[str], weighted: TermsOf) -> Window:
+@dataclass(frozen=True)
+class ChunkLines:
+    """A chunk's lines, read once."""
+
+    first: int
+    """The number of its first line, from 1."""
+    lines: list[str]
+    words: list[list[str]]
+    """The identifiers of each line."""
+
+
+def best_window(chunk: Similar, held: ChunkLines, weighted: TermsOf) -> Window:
     """The lines of a chunk, at most `WINDOW`, that hold most of the query.
 
     Args:
         chunk: which one.
-        first: the number of its first line, from 1.
-        lines: its lines.
+        held: its lines.
         weighted: the query's terms by words.
     """
-    terms = [[term for word in identifiers(line) for term in weighted[word]] for line in lines]
+    terms = [[term for word in words for term in weighted[word]] for words in held.words]
     at, score = max(_window_scores(terms, weighted.terms), key=lambda found: (found[1], -found[0]))
-    return Window(chunk, first + at, tuple(lines[at : at + WINDOW]), score)
+    return Window(chunk, held.first + at, tuple(held.lines[at : at + WINDOW]), score)
 
 
 def _window_scores(terms: Sequence[Sequence[int]], weighted: Mapping[int, float]) -> Iterator[tuple[int, float]]:
