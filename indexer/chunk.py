@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-def split_lines(text: str) -> list[str]:
-    """The lines of a text without their ends, split where editors split: not at form feeds and their like."""
+def split_lines(text: str, most: int = -1) -> list[str]:
+    """The lines of a text without their ends, split where editors split: not at form feeds and their like.
+
+    With ``most``, only the first so many are split off; one more item holds the rest.
+    """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.split("\n")
+    return text.split("\n", most)
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,7 +187,8 @@ def load(folder: Path) -> tuple[Segment, dict[str, Any]]:
         OSError, ValueError: it isn't there, or isn't whole.
     """
     note = json.loads((folder / "note.json").read_text("utf-8"))
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _NAMES}
+    # As plain arrays: numpy's class for mapped ones runs Python code for every slice.
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray) for name in _NAMES}
     segment = Segment(**arrays)
     lengths = {
         len(segment.files),

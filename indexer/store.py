@@ -292,7 +292,7 @@ class Store:
             IndexError: it has no such chunk.
         """
         chunk = packing.chunk_of(self._blob(content, "outline"), number)
-        return chunk if chunk.text else packing.with_text(chunk, split_lines(self.text(content)))
+        return chunk if chunk.text else packing.with_text(chunk, split_lines(self.text(content), chunk.end_line))
 
     def sketch(self, content: int) -> Sketch:
         """A content's outline without its chunks' texts: a fraction of the work of `outline`.
