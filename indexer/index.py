@@ -218,7 +218,6 @@ class Index:
 
     def _merged(self) -> None:
         """Put what changed with the rest, once it is much."""
-        self._views.current()
         if self._views.wants_merging:
             self._views.merge()
 

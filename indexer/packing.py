@@ -89,7 +89,7 @@ def pack(record: Record) -> Packed:
         len(chunks),
         (
             _packer.encode(record.outline.imports),
-            zlib.compress(_packer.encode(replace(record.outline, chunks=chunks)), 1),
+            _packer.encode(replace(record.outline, chunks=chunks)),  # packed tighter, searches would unpack it
             zlib.compress(record.text.encode("utf-8", "surrogatepass"), 1),
             *(array.tobytes() for array in arrays),
         ),
@@ -98,7 +98,7 @@ def pack(record: Record) -> Packed:
 
 def outline_of(packed_outline: bytes, packed_text: bytes) -> tuple[Outline, str]:
     """The outline and the text of two blobs."""
-    outline = _outlines.decode(zlib.decompress(packed_outline))
+    outline = _outlines.decode(packed_outline)
     text = text_of(packed_text)
     lines = split_lines(text)
     return replace(outline, chunks=tuple(with_text(chunk, lines) for chunk in outline.chunks)), text
@@ -110,12 +110,12 @@ def chunk_of(packed_outline: bytes, number: int) -> Chunk:
     Raises:
         IndexError: there is no such chunk.
     """
-    return _chunks.decode(_raw_outlines.decode(zlib.decompress(packed_outline)).chunks[number])
+    return _chunks.decode(_raw_outlines.decode(packed_outline).chunks[number])
 
 
 def sketch_of(packed_outline: bytes) -> Sketch:
     """An outline without its texts."""
-    return _sketches.decode(zlib.decompress(packed_outline))
+    return _sketches.decode(packed_outline)
 
 
 def text_of(packed_text: bytes) -> str:

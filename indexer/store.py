@@ -23,7 +23,7 @@ from indexer.rows import Rows
 
 _log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "index.sqlite"
 _UNUSED_DAYS = 14  # how long the digest of a content that no file has any more is kept
 _SCHEMA = """

@@ -129,6 +129,8 @@ class Views:
     def wants_merging(self) -> bool:
         """Whether so much has changed that `merge` is worth its while."""
         with self._lock:
+            if self._refresh():
+                self._view = None
             changed = sum(len(rows) for _, rows in self._changed.values())
             return changed > max(_SMALL, min(_MOST_SMALL, len(self._large) // 8))
 
