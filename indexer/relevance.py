@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,10 +197,10 @@ def _among(names: Sequence[str], known: Mapping[str, AbstractSet[str]]) -> dict[
     for place, one in enumerate(known.values()):
         for name in one:
             bits[name] |= 1 << place
-    found = np.array([bits.get(name, 0) for name in names], np.uint8)
+    found = np.fromiter(map(bits.get, names, repeat(0)), np.uint8, len(names))
     return {key: ((found >> place) & 1).astype(np.float32) for place, key in enumerate(known)}
 
 
 def _looked_up(names: Sequence[str], values: Mapping[str, float]) -> Matrix:
     """For each name its value, 0 where there is none."""
-    return np.array([values.get(name, 0.0) for name in names], np.float32)
+    return np.fromiter(map(values.get, names, repeat(0.0)), np.float32, len(names))

@@ -282,7 +282,13 @@ async def test_status_has_the_contracts_shape(editor: Editor, uri: str) -> None:
     assert status["engine"]["model"] == "qwen2.5-coder-0.5b-instruct"
     assert status["engine"]["n_ctx"] >= 4096
     assert status["engine"]["sequences"] >= 1
-    assert status["index"] == {"state": "disabled", "files": 0, "chunks": 0, "pending": 0}
+    assert status["index"] == {
+        "state": "disabled",
+        "detail": "the editor has no folder open",
+        "files": 0,
+        "chunks": 0,
+        "pending": 0,
+    }
     counts = status["completion"]
     assert counts.keys() >= {"requests", "shown", "accepted", "cancelled", "cache_hits", "tokens_evaluated"}
     assert counts.keys() >= {"tokens_reused", "tokens_generated", "tokens_prewarmed", "p50_ms", "p95_ms", "p99_ms"}
