@@ -75,13 +75,13 @@ def test_git_would_list_the_same(seed: int, tmp_path: Path) -> None:
 
 def test_rules_of_the_user_of_folders_around_and_of_midline_itself(tmp_path: Path, no_rules_of_this_user: Path) -> None:
     put(no_rules_of_this_user, {".gitconfig": "[core]\n\texcludesFile = ~/mine\n", "mine": "*.tmp\n"})
-    work = tmp_path / "repo/work"
-    put(tmp_path / "repo", {".git/HEAD": "ref: refs/heads/main", ".gitignore": "*.log\n/work/out\n!kept.tmp\n"})
-    put(work, {"a.py": "", "a.log": "", "a.tmp": "", "kept.tmp": "", "out/b.py": "", "data/c.py": "", "big/d.py": ""})
-    put(work, {".midlineignore": "data/\n!a.log\n"})
-    assert paths(work) == [".midlineignore", "a.log", "a.py", "kept.tmp", "big/d.py"]
-    assert "big/d.py" not in paths(work, FileRules(exclude=("big/",)))
-    assert "'data/' in .midlineignore, line 1" in decide(work, "data/c.py", RULES).reason
+    inner = tmp_path / "repo/inner"
+    put(tmp_path / "repo", {".git/HEAD": "ref: refs/heads/main", ".gitignore": "*.log\n/inner/out\n!kept.tmp\n"})
+    put(inner, {"a.py": "", "a.log": "", "a.tmp": "", "kept.tmp": "", "out/b.py": "", "data/c.py": "", "big/d.py": ""})
+    put(inner, {".midlineignore": "data/\n!a.log\n"})
+    assert paths(inner) == [".midlineignore", "a.log", "a.py", "kept.tmp", "big/d.py"]
+    assert "big/d.py" not in paths(inner, FileRules(exclude=("big/",)))
+    assert "'data/' in .midlineignore, line 1" in decide(inner, "data/c.py", RULES).reason
 
 
 def test_a_workspace_that_the_rules_around_it_ignore_is_opened_all_the_same(tmp_path: Path) -> None:
