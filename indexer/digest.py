@@ -10,7 +10,7 @@ from indexer.outline import outline
 from indexer.rows import Rows, rows_of
 
 VERSION = 1
-"""Raised whenever the same file would be taken apart differently, so that stores made before are made again."""
+"""Raised whenever the same file would be redacted or taken apart differently: what was made before is made again."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from indexer import graph
 from indexer.chunk import Outline
 from indexer.context import ContextFinder, Piece
-from indexer.digest import maker
+from indexer.digest import Record, maker
 from indexer.embedding import default_embedder
 from indexer.embedding.embedder import TextReranker
 from indexer.files import FileRules
@@ -81,15 +81,16 @@ class Index:
         self._importance: dict[str, float] = {}
         self._importance_rev = -1
         self._contexts = ContextFinder()
+        self._overlays: dict[str, Record] = {}  # what the editor has not saved outlives a store that is made anew
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._writer = FileLock(folder / "writer.lock", mode=0o600)
+        self._writer = FileLock(folder / "writer.lock", mode=0o600, thread_local=False)
         self._open()
 
     def _open(self) -> None:
         self._store = Store.open(self._folder, writable=self.become_writer())
         if self._store.writable and self._store.meta("workspace") != str(self.workspace):
             self._store.set_meta("workspace", str(self.workspace))
-        self._views = Views(self._store, maker(self._embedder), self._embedder.dims)
+        self._views = Views(self._store, maker(self._embedder), self._embedder.dims, self._overlays)
         self._scanner = Scanner(self.workspace, self._store, self.rules, self._make_embedder)
 
     @property
@@ -99,6 +100,8 @@ class Index:
 
     def become_writer(self) -> bool:
         """Take the writer's place if it is free; whether we have it. Takes effect with the next scan."""
+        if self._writer.is_locked:
+            return True
         try:
             self._writer.acquire(blocking=False)
         except Timeout:
@@ -123,15 +126,10 @@ class Index:
             load: how the machine may be used.
             rebuild: forget everything first.
         """
-        with self._lock:
-            if rebuild and self.writable:
-                self.rest()
-                self._store.close()
-                remove(self._folder)
-                self._open()
-            elif not self.writable and self.become_writer():
-                self._store.close()
-                self._open()
+        if rebuild and self.writable:
+            self._reopen(lambda: remove(self._folder))
+        elif not self.writable and self.become_writer():
+            self._reopen(lambda: None)
         if not self.writable:
             return 0
         changed = self._mended(lambda: self._scanner.scan(load))
@@ -139,9 +137,12 @@ class Index:
         return changed
 
     def update(self, paths: Iterable[str], load: Workload = Workload()) -> int:
-        """Bring some files up to date, by their paths in the workspace; how many had changed. Readers do nothing."""
+        """Bring some files up to date, by their paths in the workspace; how many had changed.
+
+        A reader does nothing, unless the writer has gone: then it takes its place, and looks at everything.
+        """
         if not self.writable:
-            return 0
+            return self.scan(load)
         paths = list(paths)
         changed = self._mended(lambda: self._scanner.update(paths, load))
         self._merged()
@@ -160,7 +161,7 @@ class Index:
         view = self.view()
         file = view.files.get(view.by_path.get(path, 0))
         try:
-            return self._store.outline(file.content)[1] if file and file.content is not None else None
+            return self._store.text(file.content) if file and file.content is not None else None
         except KeyError:
             return None
 
@@ -180,7 +181,7 @@ class Index:
                 self._embedder,
                 count,
                 ranking=ranking,
-                importance=self._ranked(),
+                importance=self._importance,
                 reranker=reranker,
             )
         )
@@ -221,15 +222,11 @@ class Index:
         if self._views.wants_merging:
             self._views.merge()
 
-    def _ranked(self) -> dict[str, float]:
-        return self._importance
-
     def rank(self) -> None:
         """Find out anew which files others build upon: after a scan, in the background, as it takes a while."""
         rev = self._store.rev
         if rev != self._importance_rev:
-            files = ((row.path, row.language, imports) for row, imports in self._store.imports())
-            self._importance = graph.importance(files)
+            self._importance = graph.importance(self._store.imports())
             self._importance_rev = rev
 
     def _mended(self, work: Callable[[], _T]) -> _T:
@@ -239,14 +236,22 @@ class Index:
         except sqlite3.DatabaseError as error:
             if not self.writable or not is_damage(error):
                 raise
-            with self._lock:
-                self.rest()
-                self._store.close()
-                aside = set_aside(self._folder)
-                _log.warning("The index is damaged (%s) and is made again. The damaged one: %s", error, aside)
-                self._open()
+            damage = str(error)
+            self._reopen(lambda: self._set_aside(damage))
             self._scanner.scan()
             return work()
+
+    def _set_aside(self, damage: str) -> None:
+        aside = set_aside(self._folder)
+        _log.warning("The index is damaged (%s) and is made again. The damaged one: %s", damage, aside)
+
+    def _reopen(self, meanwhile: Callable[[], None]) -> None:
+        """Close the store and the processes that read it, do something to it, and open it again."""
+        with self._lock:
+            self.rest()
+            self._store.close()
+            meanwhile()
+            self._open()
 
 
 def folder_of(root: Path, workspace: Path) -> Path:

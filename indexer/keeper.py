@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -98,20 +97,35 @@ class Keeper:
     def overlay(self, path: str, text: str | None) -> None:
         """The editor has a file open with this text; None: it has let go of it, or saved it."""
         with self._changed:
+            waits = path in self._todo.overlays
             self._todo.overlays[path] = (text, time.monotonic())
-            self._changed.notify()
+            if not waits or text is None:  # at each key the thread would wake up only to wait on
+                self._changed.notify()
 
     # -- the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._watcher.start()
+        self._attempt(self._watcher.start)
         while (todo := self._next()) is not None:
-            try:
-                self._do(todo)
-            except (OSError, sqlite3.Error) as error:
-                self._set(state="failed", detail=f"the index can't be kept: {error}", pending=0)
-                _log.warning("The index of %s can't be kept: %s. It is tried again.", self.index.workspace, error)
-                self._rescan_at = time.monotonic() + _RETRY_SECONDS
+            if not self._attempt(lambda: self._do(todo)):
+                self._try_later(todo)
+
+    def _attempt(self, work: Callable[[], None]) -> bool:
+        """Do something; False where it failed, which is told. Nothing that happens may end the thread unheard."""
+        try:
+            work()
+        except Exception as error:
+            self._set(state="failed", detail=f"the index can't be kept: {error or type(error).__name__}", pending=0)
+            _log.warning("The index of %s can't be kept: %r. It is tried again.", self.index.workspace, error)
+            return False
+        return True
+
+    def _try_later(self, todo: _Todo) -> None:
+        """A scan makes up for what was not done, but for what only the editor knows."""
+        with self._changed:
+            self._rescan_at = time.monotonic() + _RETRY_SECONDS
+            unsaved = {path: (text, self._rescan_at) for path, (text, _) in todo.overlays.items() if text is not None}
+            self._todo.overlays = unsaved | self._todo.overlays
 
     def _next(self) -> _Todo | None:
         """Wait for something to do; None: to end."""
@@ -161,8 +175,9 @@ class Keeper:
             self._set(state="ready", detail=detail, files=totals.files, chunks=totals.chunks, pending=0)
 
     def _lay_over(self, path: str, text: str | None) -> None:
-        kept_out = by_name(path) or is_ignored(self.index.workspace, path, self.index.rules)
-        self.index.overlay(path, None if kept_out else text, self._load)
+        if text is not None and (by_name(path) or is_ignored(self.index.workspace, path, self.index.rules)):
+            text = None
+        self.index.overlay(path, text, self._load)
 
     def _on_progress(self, progress: Progress) -> None:
         if progress.total > 1:

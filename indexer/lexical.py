@@ -16,18 +16,24 @@ _TOO_COMMON = 0.4  # a term in a larger share of many chunks says nothing and co
 _MANY = 1_000
 
 
-def document_frequencies(segments: Sequence[Segment], terms: Iterable[int]) -> dict[int, int]:
-    """In how many chunks of all segments each term occurs; chunks that are dead by now are counted too."""
-    return {term: sum(len(segment.postings_of(term)) for segment in segments) for term in terms}
+def document_frequencies(segments: Sequence[Segment], terms: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """In how many chunks of all segments each term occurs, ``[n]``; chunks that are dead by now are counted too."""
+    total = np.zeros(len(terms), np.int64)
+    for part in segments:
+        if len(part.terms):
+            at = np.minimum(np.searchsorted(part.terms, terms), len(part.terms) - 1)
+            total += np.where(part.terms[at] == terms, part.starts[at + 1] - part.starts[at], 0)
+    return total
 
 
 def weights(segments: Sequence[Segment], terms: Iterable[int]) -> dict[int, float]:
     """The inverse document frequency of each term that occurs and tells chunks apart, over all segments."""
     n = sum(map(len, segments))
-    found = document_frequencies(segments, terms)
+    wanted = list(terms)
+    found = document_frequencies(segments, np.array(wanted, np.uint32)).tolist()
     return {
         term: math.log(1 + (n - df + 0.5) / (df + 0.5))
-        for term, df in found.items()
+        for term, df in zip(wanted, found, strict=True)
         if df and (n < _MANY or df < _TOO_COMMON * n)
     }
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from indexer.candidates import STATIC, Offer
 from indexer.cursor import Cursor, names_of
-from indexer.similar import Scores, Window, document_frequencies
+from indexer.lexical import document_frequencies
+from indexer.similar import Scores, Window
 from indexer.view import View
 
 FEATURES = (
@@ -139,7 +140,7 @@ def _unused(cursor: Cursor, found: Candidates) -> set[str]:
 
 def _common(view: View, terms: NDArray[np.uint32]) -> Matrix:
     """How many chunks have each name, as a logarithm."""
-    return (np.log1p(document_frequencies(view, terms)) / 5).astype(np.float32)
+    return (np.log1p(document_frequencies(view.segments, terms)) / 5).astype(np.float32)
 
 
 def _similar(view: View, offers: dict[int, Offer], scored: Sequence[Scores]) -> list[Matrix]:

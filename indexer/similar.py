@@ -54,22 +54,12 @@ class Window:
 def weighted_terms(view: View, query: dict[int, float]) -> dict[int, float]:
     """A query's weightiest terms, weighted by how rare they are too."""
     terms = np.array([*query], np.uint32)
-    found = document_frequencies(view, terms)
+    found = lexical.document_frequencies(view.segments, terms)
     n = max(1, sum(map(len, view.segments)))
     weights = np.array([*query.values()]) * np.log(1 + (n - found + 0.5) / (found + 0.5))
     weights[(found == 0) | (found > max(_COMMON * n, _FEW))] = 0
     best = np.lexsort((terms, -weights))[:_TERMS]
     return {int(terms[at]): float(weights[at]) for at in best.tolist() if weights[at] > 0}
-
-
-def document_frequencies(view: View, terms: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """In how many chunks each term occurs, ``[n]``; chunks that are dead by now are counted too."""
-    total = np.zeros(len(terms), np.int64)
-    for part in view.segments:
-        if len(part.terms):
-            at = np.minimum(np.searchsorted(part.terms, terms), len(part.terms) - 1)
-            total += np.where(part.terms[at] == terms, part.starts[at + 1] - part.starts[at], 0)
-    return total
 
 
 def scores(view: View, weighted: dict[int, float]) -> list[Scores]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +27,10 @@ _log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 2
 FILE_NAME = "index.sqlite"
-_UNUSED_DAYS = 14  # how long the digest of a content that no file has any more is kept
+SEGMENT = "segment-"
+"""How the names of folders begin that hold arrays made from the database."""
+
+_PURGE_DAYS = 14
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE content (
@@ -149,7 +154,8 @@ class Store:
             with self._transaction():
                 for statement in _SCHEMA.split(";"):
                     self._db.execute(statement)
-                self._db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+                made = [("schema", str(SCHEMA_VERSION)), ("identity", uuid.uuid4().hex)]
+                self._db.executemany("INSERT INTO meta VALUES (?, ?)", made)
         self._path.chmod(0o600)
 
     @contextmanager
@@ -317,13 +323,12 @@ class Store:
             raise KeyError(content)
         return bytes(row[0])
 
-    def imports(self) -> Iterator[tuple[FileRow, tuple[Import, ...]]]:
-        """Every file that is there, with its imports."""
-        for row in self.files():
-            if row.content is not None:
-                with self._lock:
-                    found = self._db.execute("SELECT imports FROM content WHERE id = ?", (row.content,)).fetchone()
-                yield row, packing.imports_of(found[0]) if found else ()
+    def imports(self) -> list[tuple[str, str, tuple[Import, ...]]]:
+        """Path, language and imports of every file that is there."""
+        query = "SELECT path, language, imports FROM file JOIN content ON content.id = file.content"
+        with self._lock:
+            rows = self._db.execute(query).fetchall()
+        return [(path, language, packing.imports_of(packed)) for path, language, packed in rows]
 
     def defining(self, names: Sequence[str], most: int = 64) -> list[tuple[int, str, int]]:
         """``(file id, name, number of the definition in its outline)`` of those who define one of ``names``."""
@@ -353,8 +358,8 @@ class Store:
         return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
 
     def purge(self) -> None:
-        """Forget digests that no file has had for two weeks, and the files that are gone."""
-        horizon = time.time() - _UNUSED_DAYS * 86_400
+        """Every two weeks, forget the digests that no file has by then."""
+        horizon = time.time() - _PURGE_DAYS * 86_400
         unused = "SELECT id FROM content WHERE id NOT IN (SELECT content FROM file WHERE content IS NOT NULL)"
         with self._transaction():
             last = float(self.meta("purged") or 0)
@@ -381,6 +386,8 @@ def remove(folder: Path) -> None:
     """Remove the database and what was made from it; what was set aside stays."""
     for file in folder.glob(f"{FILE_NAME}*"):
         file.unlink(missing_ok=True)
+    for made in folder.glob(f"{SEGMENT}*"):
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

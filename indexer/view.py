@@ -21,7 +21,7 @@ from indexer.chunk import Chunk, Outline
 from indexer.digest import Record
 from indexer.rows import Rows
 from indexer.segment import Segment
-from indexer.store import FileRow, Store
+from indexer.store import SEGMENT, FileRow, Store
 
 _log = logging.getLogger(__name__)
 
@@ -59,10 +59,7 @@ class View:
         if file in self.overlays:
             record = self.overlays[file]
             return record.outline, record.text
-        content = self.files[file].content
-        if content is None:
-            raise KeyError(file)
-        return self.store.outline(content)
+        return self.store.outline(self._content(file))
 
     def text(self, file: int) -> str:
         """A file's text alone, unsaved text before the disk's.
@@ -72,10 +69,7 @@ class View:
         """
         if file in self.overlays:
             return self.overlays[file].text
-        content = self.files[file].content
-        if content is None:
-            raise KeyError(file)
-        return self.store.text(content)
+        return self.store.text(self._content(file))
 
     def chunk(self, file: int, number: int) -> Chunk:
         """One of a file's chunks, by its place among them.
@@ -86,23 +80,34 @@ class View:
         """
         if file in self.overlays:
             return self.overlays[file].outline.chunks[number]
+        return self.store.chunk(self._content(file), number)
+
+    def _content(self, file: int) -> int:
         content = self.files[file].content
         if content is None:
             raise KeyError(file)
-        return self.store.chunk(content, number)
+        return content
 
 
 class Views:
     """Makes views of a store, taking over what is new in it. Safe to use from several threads."""
 
-    def __init__(self, store: Store, maker: str, dims: int) -> None:
+    def __init__(self, store: Store, maker: str, dims: int, overlays: dict[str, Record] | None = None) -> None:
+        """Take over what is there.
+
+        Args:
+            store: what views are made of.
+            maker: whose vectors count.
+            dims: their length.
+            overlays: texts of the editor by path; changed by `overlay`.
+        """
         self._store = store
         self._maker = maker
         self._dims = dims
         self._lock = threading.RLock()
         self._rev = 0
         self._files: dict[int, FileRow] = {}
-        self._overlays: dict[str, Record] = {}
+        self._overlays = {} if overlays is None else overlays
         self._large = segment.build((), dims)
         # Files that the large segment has not, or not as they are now, with the revision of that.
         self._changed: dict[int, tuple[int, Rows]] = {}
@@ -140,7 +145,7 @@ class Views:
             self._refresh()
             rev, files = self._rev, dict(self._files)
         large = segment.build(self._rows(files), self._dims)
-        folder = self._store.folder / f"segment-{rev}"
+        folder = self._store.folder / f"{SEGMENT}{rev}"
         if self._store.writable and len(large) >= _SAVED_FROM:
             large = self._saved(large, folder, rev)
         with self._lock:
@@ -153,27 +158,27 @@ class Views:
         """The segment as written to disk and mapped, so that what nobody searches takes no memory."""
         try:
             shutil.rmtree(folder, ignore_errors=True)
-            segment.save(large, folder, {"rev": rev, "maker": self._maker})
+            segment.save(large, folder, self._note(rev))
             mapped, _ = segment.load(folder)
         except (OSError, ValueError) as error:
             _log.warning("The index's arrays can't be saved in %s (%s); they stay in memory.", folder, error)
             shutil.rmtree(folder, ignore_errors=True)
             return large
-        for other in self._store.folder.glob("segment-*"):
+        for other in self._store.folder.glob(f"{SEGMENT}*"):
             if other != folder:  # another process may have it mapped: its pages stay until it lets go
                 shutil.rmtree(other, ignore_errors=True)
         return mapped
 
+    def _note(self, rev: int) -> dict[str, object]:
+        """What a segment must be of to be ours: numbers of files mean nothing in another store."""
+        return {"rev": rev, "maker": self._maker, "dims": self._dims, "store": self._store.meta("identity")}
+
     def _load(self) -> None:
         """Take over the saved segment, if one fits; what changed since comes with `_refresh`."""
-        for folder in sorted(self._store.folder.glob("segment-*"), reverse=True):
+        for folder in self._store.folder.glob(f"{SEGMENT}*"):
             try:
                 large, note = segment.load(folder)
-                if (
-                    note["maker"] != self._maker
-                    or large.vectors.shape[1] != self._dims
-                    or note["rev"] > self._store.rev
-                ):
+                if note != self._note(note["rev"]):
                     raise ValueError("it is of another index")
             except (OSError, ValueError, KeyError, TypeError) as error:
                 _log.info("Left a saved segment alone (%s): %s", folder.name, error)
@@ -188,16 +193,13 @@ class Views:
         """Take over what the store has new; whether there was something."""
         if self._store.rev == self._rev:
             return False
-        rows = self._store.files(self._rev)
-        new = {row.id: row for row in rows}
-        self._rev = max((row.rev for row in rows), default=self._rev)
-        for file in new:
-            self._files.pop(file, None)
+        new = {row.id: row for row in self._store.files(self._rev)}
         there = {file: row for file, row in new.items() if row.content is not None}
-        self._files |= there
-        found = dict(self._rows(there))
+        found = dict(self._rows(there))  # before anything is taken over: it may fail
+        self._rev = max((row.rev for row in new.values()), default=self._rev)
+        self._files = {file: row for file, row in self._files.items() if file not in new} | there
         self._changed |= {file: (row.rev, found.get(file, _NO_ROWS)) for file, row in new.items()}
-        return bool(rows)
+        return bool(new)
 
     def _rows(self, files: dict[int, FileRow]) -> Iterator[tuple[int, Rows]]:
         """Each file's rows; what another embedder made counts by its words alone until it is made again."""

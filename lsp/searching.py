@@ -35,11 +35,15 @@ def index_command(folder: Path, *, rebuild: bool, as_json: bool) -> int:
     """Bring the index of a folder up to date and say what it holds; returns the exit code.
 
     Raises:
-        MidlineError: the folder can't be indexed.
+        MidlineError: the folder can't be indexed, or not made anew now.
     """
     workspace, settings = _workspace(folder)
     began = time.perf_counter()
     with _opened(workspace, settings) as index:
+        if rebuild and not index.writable:
+            raise MidlineError(
+                "The index can't be made anew while another process keeps it fresh.", "Close the editor first."
+            )
         if not index.writable:
             print("midline: another process keeps this index fresh; here is what it holds.", file=sys.stderr)
         changed = _scan(index, settings, rebuild=rebuild)

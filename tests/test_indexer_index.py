@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,6 +209,46 @@ def test_another_embedder_embeds_all_again_and_words_find_meanwhile(
     newer.close()
 
 
+def test_arrays_of_an_index_that_was_made_anew_are_not_taken_for_its_own(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.view._SAVED_FROM", 1)
+    monkeypatch.setattr("indexer.view._SMALL", 0)
+    index = Index(workspace, tmp_path / "index")
+    index.scan(HERE)
+    (saved,) = (tmp_path / "index").glob("segment-*")
+    kept = shutil.copytree(saved, tmp_path / "kept")
+    (workspace / "app/store.py").unlink()
+    write_tree(workspace, {"app/a.py": "def quite_another(a):\n    b = a\n    return b\n"})
+    index.scan(HERE, rebuild=True)
+    index.close()
+    # As if it had been killed before the old arrays were replaced.
+    for made in (tmp_path / "index").glob("segment-*"):
+        shutil.rmtree(made)
+    shutil.copytree(kept, saved)
+    expected = {"README.md", "app/a.py", "app/session.py"}
+    again = Index(workspace, tmp_path / "index")
+    assert held(again.view()).keys() == expected
+    assert found(again, "quite_another")[0] == "app/a.py"
+    again.close()
+
+
+def test_unsaved_text_outlives_an_index_that_is_made_anew(index: Index) -> None:
+    index.overlay("app/session.py", "def receive_parcel():\n    return 2\n")
+    index.scan(HERE, rebuild=True)
+    assert found(index, "receive_parcel")[0] == "app/session.py"
+
+
+def test_who_closes_it_makes_room_for_another_writer_from_any_thread(index: Index, workspace: Path) -> None:
+    index.scan(HERE, rebuild=True)  # opens it a second time
+    closing = threading.Thread(target=index.close)
+    closing.start()
+    closing.join()
+    another = Index(workspace, index._folder)
+    assert another.writable
+    another.close()
+
+
 def test_what_is_excluded_later_goes(workspace: Path, tmp_path: Path, index: Index) -> None:
     index.close()
     stricter = Index(workspace, tmp_path / "index", FileRules(exclude=("app/store.py",)))
@@ -256,8 +297,9 @@ def test_a_reader_takes_over_when_the_writer_has_gone(index: Index, workspace: P
         assert not reader.writable
         write_tree(workspace, {"app/mail.py": "def deliver_letter():\n    return postman\n"})
         assert reader.scan(HERE) == 0
+        assert reader.update(["app/mail.py"], HERE) == 0
         writer.kill()
-    assert reader.scan(HERE) == 1
+    assert reader.update(["app/mail.py"], HERE) == 1
     assert found(reader, "deliver_letter")[0] == "app/mail.py"
     reader.close()
 

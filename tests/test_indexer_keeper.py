@@ -106,6 +106,18 @@ def test_a_switched_branch_is_followed(workspace: Path, tmp_path: Path) -> None:
     kept.stop()
 
 
+def test_a_failure_is_told_and_made_good(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indexer.keeper._RETRY_SECONDS", 0.2)
+    with monkeypatch.context() as broken:
+        broken.setattr(keeper.index, "update", lambda *_: 1 / 0)
+        keeper.changed(["app/session.py"])
+        until(lambda: keeper.freshness.state == "failed")
+        assert "division by zero" in keeper.freshness.detail
+    until(lambda: keeper.freshness.state == "ready")
+    keeper.overlay("app/session.py", "def receive_parcel(sender):\n    box = sender\n    return box\n")
+    until(lambda: defined(keeper, "receive_parcel") == ["app/session.py"])
+
+
 def test_it_can_be_stopped_while_it_is_held_up(workspace: Path, tmp_path: Path) -> None:
     kept = Keeper(Index(workspace, tmp_path / "index"), Workload(workers=1, hold=lambda: True))
     kept.start()

@@ -148,6 +148,19 @@ async def test_settings_switch_it_off_and_on(empty_home: Path, workspace: Path) 
         await until_index(editor, state="disabled", detail="index.enabled is false")
 
 
+async def test_an_index_that_is_opened_anew_is_kept_fresh_as_before(empty_home: Path, workspace: Path) -> None:
+    async with editing(empty_home, root=workspace) as editor:
+        await until_index(editor, state="ready", files=3)
+        for excluded, files in (("*.md", 3), ("store.py", 2), ("session.py", 2)):
+            editor.configure({"midline": {"index": {"exclude": [excluded]}}})
+            await until_index(editor, state="ready", files=files)
+        write_tree(workspace, {"app/mail.py": "def deliver_letter(to):\n    return to\n"})
+        await until_index(editor, state="ready", files=3)
+        refused = midline(empty_home, "index", workspace, "--rebuild")
+        assert refused.returncode == 1
+        assert "can't be made anew while another process keeps it fresh" in refused.stderr
+
+
 async def test_an_editor_without_a_folder_has_no_index(empty_home: Path) -> None:
     async with editing(empty_home) as editor:
         await until_index(editor, state="disabled", detail="the editor has no folder open")

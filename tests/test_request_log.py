@@ -34,6 +34,14 @@ def test_a_request_leaves_its_sizes_and_costs_and_no_code(tmp_path: Path, monkey
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_log_that_cannot_be_written_costs_no_completion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MIDLINE_REQUEST_LOG", str(tmp_path / "nowhere" / "requests.log"))
+    RequestLog.from_environment().ended(Done(1, "eog", Usage()))
+    assert "MIDLINE_REQUEST_LOG can't be written" in caplog.text
+
+
 def test_nothing_is_written_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MIDLINE_REQUEST_LOG", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -6,6 +6,7 @@ It holds sizes, counts and times, and neither code nor names of files.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from typing import IO, Any
@@ -13,6 +14,8 @@ from typing import IO, Any
 import msgspec
 
 from lsp.engine.protocol import Done, Failed, Generate, Text
+
+logger = logging.getLogger(__name__)
 
 
 class RequestLog:
@@ -25,13 +28,16 @@ class RequestLog:
     def from_environment(cls) -> RequestLog:
         """The log that ``MIDLINE_REQUEST_LOG`` asks for, readable by this user only; one that writes nothing otherwise.
 
-        Raises:
-            OSError: it can't be written.
+        One that can't be written is told on stderr: no completion is lost for it.
         """
         path = os.environ.get("MIDLINE_REQUEST_LOG")
         if not path:
             return cls(None)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            logger.warning("MIDLINE_REQUEST_LOG can't be written: %s", error)
+            return cls(None)
         return cls(os.fdopen(descriptor, "a", encoding="utf-8", buffering=1))
 
     def sent(self, request: Generate) -> None:
