@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from indexer.workers import MakeEmbedder
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_PATIENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Index:
 
         Raises:
             OSError: the folder can't be used.
-            sqlite3.OperationalError: somebody else is only beginning to write it.
+            sqlite3.OperationalError: another version of midline writes it, or the disk is full.
         """
         self.workspace = workspace
         self.rules = rules
@@ -87,11 +89,22 @@ class Index:
         self._open()
 
     def _open(self) -> None:
-        self._store = Store.open(self._folder, writable=self.become_writer())
+        self._store = self._opened()
         if self._store.writable and self._store.meta("workspace") != str(self.workspace):
             self._store.set_meta("workspace", str(self.workspace))
         self._views = Views(self._store, maker(self._embedder), self._embedder.dims, self._overlays)
         self._scanner = Scanner(self.workspace, self._store, self.rules, self._make_embedder)
+
+    def _opened(self) -> Store:
+        """The store, as its writer if that is free. A writer that is only beginning is waited for."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return Store.open(self._folder, writable=self.become_writer())
+            except sqlite3.OperationalError:
+                if self._writer.is_locked or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     @property
     def writable(self) -> bool:

@@ -70,6 +70,8 @@ class MidlineServer(LanguageServer):
         uris = [workspace.root_uri, *workspace.folders]
         root = next((path for uri in uris if uri and (path := path_of(uri))), None)
         await self.session.configure(root, await self._asked_options() or self.options)
+        for uri in workspace.text_documents:
+            self.session.opened(self.document(uri))  # an index that was just opened knows nothing of them
 
     async def _asked_options(self) -> Any:
         """The editor's settings as it answers for them; None where it doesn't."""

@@ -224,7 +224,8 @@ class Session:
 
     def opened(self, document: Document | None) -> None:
         """The editor holds a document as it is now."""
-        if document is not None and not document.oversized and not document.binary:
+        # Its text is joined for the index only if there is one: this is done at each key.
+        if self.index.index and document is not None and not document.oversized and not document.binary:
             self.index.opened(document.fs_path, document.source)
 
     def saved(self, uri: str) -> None:

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from indexer_support import crashing_embedder, embedder_of_this_process, held, next_embedder, write_tree
 
 from indexer.files import FileRules
 from indexer.index import Index, folder_of
 from indexer.scan import Progress, Workload
-from indexer.store import FILE_NAME
+from indexer.store import FILE_NAME, Store
 
 HERE = Workload(workers=0)
 TREE = {
@@ -237,6 +238,19 @@ def test_unsaved_text_outlives_an_index_that_is_made_anew(index: Index) -> None:
     index.overlay("app/session.py", "def receive_parcel():\n    return 2\n")
     index.scan(HERE, rebuild=True)
     assert found(index, "receive_parcel")[0] == "app/session.py"
+
+
+def test_who_comes_while_the_writer_is_only_beginning_waits_for_it(workspace: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    folder.mkdir()
+    with FileLock(folder / "writer.lock", thread_local=False):
+        beginning = threading.Timer(0.2, lambda: Store.open(folder).close())
+        beginning.start()
+        reader = Index(workspace, folder)
+        assert not reader.writable
+        assert reader.search("anything") == []
+        reader.close()
+        beginning.join()
 
 
 def test_who_closes_it_makes_room_for_another_writer_from_any_thread(index: Index, workspace: Path) -> None:
