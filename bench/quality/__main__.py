@@ -1,0 +1,83 @@
+"""``python -m bench.quality humaneval | repository | calibrate``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from bench.common import machine, print_report
+from bench.quality import humaneval
+from bench.quality.recording import Model, RecordedEngine, Recordings
+from lsp.errors import MidlineError
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+DATA = _CHECKOUT.parent / "shared" / "data"
+
+
+def main() -> int:
+    """Run the bench; returns the exit code."""
+    options = _parser().parse_args()
+    try:
+        report, results = asyncio.run(_run(options))
+    except MidlineError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps({"report": report, "results": results}, ensure_ascii=False, indent=1))
+    print_report(report, options.json)
+    return 0
+
+
+async def _run(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    model = Model(allowed=not options.no_model)
+    engine = RecordedEngine(Recordings(options.recordings), model, options.length)
+    try:
+        return await options.run(options, engine)
+    finally:
+        await model.close()
+        print(f"the model was asked {model.asked} times", file=sys.stderr)
+
+
+async def _humaneval(options: argparse.Namespace, engine: RecordedEngine) -> tuple[dict[str, Any], list[Any]]:
+    chosen = humaneval.tasks(options.data)[: options.tasks]
+    variants = options.variants or list(humaneval.VARIANTS)
+    results = await humaneval.run(engine, chosen, variants, options.max_tokens, options.parallel)
+    if options.verbose:
+        humaneval.tell_failures(results)
+    about = {"bench": "humaneval", "max_tokens": options.max_tokens}
+    return about | humaneval.summary(results) | {"machine": machine()}, results
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    def command(name: str, run: Any, text: str, length: int) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=text)
+        one.set_defaults(run=run, length=length)
+        cache = user_cache_path("midline") / "quality"
+        one.add_argument("--recordings", type=Path, default=cache, help="where the model's output is kept")
+        one.add_argument("--no-model", action="store_true", help="only what is recorded")
+        one.add_argument("--parallel", type=int, default=6, help="completions at once (default 6)")
+        one.add_argument("--out", type=Path, help="write the report and each result to this file")
+        one.add_argument("--json", action="store_true")
+        return one
+
+    one = command("humaneval", _humaneval, "HumanEval infilling: pass@1", length=128)
+    one.add_argument("--data", type=Path, default=DATA, help="the folder that humaneval_infilling is in")
+    one.add_argument("--variants", nargs="*", choices=humaneval.VARIANTS)
+    one.add_argument("--tasks", type=int, default=164, help="only the first so many")
+    one.add_argument("--max-tokens", type=int, default=128, help="of the pipeline (default 128)")
+    one.add_argument("--verbose", action="store_true", help="tell of each failed task what was expected and given")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
