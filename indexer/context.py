@@ -61,6 +61,9 @@ class Mix:
     """The linear model: by the names of `relevance.FEATURES`; what isn't there weighs nothing."""
 
 
+MIX = Mix()
+"""What was measured to be best."""
+
 Integers = NDArray[np.int64]
 _SIMILAR = 32  # chunks whose files' definitions are candidates
 _WINDOWED = 24  # chunks in which windows are looked for: what similar code uses is worth much (10 for 24: .06 less)
@@ -89,7 +92,7 @@ class ContextFinder:
         self._paths: set[str] = set()
         self._seen: object = None
 
-    def find(self, view: View, path: str, prefix: str, suffix: str, budget: int, mix: Mix = Mix()) -> list[Piece]:
+    def find(self, view: View, path: str, prefix: str, suffix: str, budget: int, mix: Mix = MIX) -> list[Piece]:
         """See `indexer.index.Index.context_for`."""
         if path not in view.by_path or budget <= 0:
             return []

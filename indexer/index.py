@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from indexer import graph
 from indexer.chunk import Outline
-from indexer.context import ContextFinder, Piece
+from indexer.context import MIX, ContextFinder, Mix, Piece
 from indexer.digest import Record, maker
 from indexer.embedding import default_embedder
 from indexer.embedding.embedder import TextReranker
 from indexer.files import FileRules
+from indexer.lexical import document_frequencies
+from indexer.rows import term_id
 from indexer.scan import Scanner, Workload
 from indexer.search import Hit, Ranking, search
 from indexer.secrets import redact
@@ -199,7 +202,7 @@ class Index:
             )
         )
 
-    def context_for(self, path: str, prefix: str, suffix: str, budget: int) -> list[Piece]:
+    def context_for(self, path: str, prefix: str, suffix: str, budget: int, mix: Mix = MIX) -> list[Piece]:
         """What a completion at a cursor needs from the other files (and from far away in its own); reads no files.
 
         Args:
@@ -207,11 +210,28 @@ class Index:
             prefix: all text before the cursor, saved or not.
             suffix: all text behind it.
             budget: the most characters of all pieces' texts.
+            mix: what it is made of.
 
         Returns:
             Pieces by path and line, so that a small edit leaves most of them as and where they are.
         """
-        return self._mended(lambda: self._contexts.find(self._views.current(), path, prefix, suffix, budget))
+        return self._mended(lambda: self._contexts.find(self._views.current(), path, prefix, suffix, budget, mix))
+
+    def known_names(self, names: Iterable[str]) -> set[str]:
+        """Which of these identifiers some file of the index defines, what the editor has not saved included."""
+        wanted = set(names)
+        unsaved = {one.name for record in self.view().overlays.values() for one in record.outline.definitions}
+        return (wanted & unsaved) | self._mended(lambda: self._store.defined(wanted - unsaved))
+
+    def mentioned_names(self, names: Iterable[str]) -> set[str]:
+        """Which of these identifiers occur in some file of the index, defined there or not; upper case counts as lower.
+
+        Names that were deleted lately may still count, as may, once in a million, one whose hash another has.
+        """
+        wanted = list(names)
+        terms = np.array([term_id(name.strip("_").lower()) for name in wanted], np.uint32)
+        found = document_frequencies(self.view().segments, terms)
+        return {name for name, count in zip(wanted, found.tolist(), strict=True) if count}
 
     def outline(self, path: str) -> tuple[Outline, str] | None:
         """A file's outline and its redacted text, as it was digested; None if it isn't in the index."""

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from indexer import packing
 from indexer.chunk import Chunk, Import, Outline, split_lines
@@ -24,6 +25,7 @@ from indexer.packing import COLUMNS, ROW_COLUMNS, Packed, Sketch
 from indexer.rows import Rows
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 SCHEMA_VERSION = 2
 FILE_NAME = "index.sqlite"
@@ -99,6 +101,9 @@ def content_key(path: str, raw_hash: bytes, maker: str) -> bytes:
 class Store:
     """A workspace's index on disk. Safe to use from several threads; one process may write, all may read.
 
+    Reading has a connection of its own, so that it doesn't wait for what is just being written: in WAL mode it goes on
+    with what was committed last.
+
     Raises (any method):
         sqlite3.DatabaseError: the file is damaged, or the disk is full; `Store.open` mends the former.
     """
@@ -106,13 +111,13 @@ class Store:
     def __init__(self, folder: Path, *, writable: bool) -> None:
         self.folder = folder
         self.writable = writable
-        self._lock = threading.RLock()
         self._path = folder / FILE_NAME
-        self._db = _connect(self._path)
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._connect()
         try:
             self._prepare()
         except BaseException:
-            self._db.close()
+            self.close()
             raise
 
     @classmethod
@@ -135,57 +140,70 @@ class Store:
 
     def close(self) -> None:
         """Let go of the file; nothing that was committed is lost without this."""
-        with self._lock:
-            self._db.close()
+        with self._writing, self._reading:
+            self._writer.close()
+            self._reader.close()
+
+    def _connect(self) -> None:
+        self._writer = _connect(self._path)
+        try:
+            self._reader = _connect(self._path)
+        except BaseException:
+            self._writer.close()
+            raise
 
     def _prepare(self) -> None:
-        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        [(tables,)] = self._read("SELECT count(*) FROM sqlite_master")
         if tables and self.meta("schema") != str(SCHEMA_VERSION):
             if not self.writable:
                 raise sqlite3.OperationalError("the index was made by another version of midline")
             _log.info("The index in %s was made by another version of midline; it is made again.", self.folder)
-            self._db.close()
+            self.close()
             remove(self.folder)
-            self._db = _connect(self._path)
+            self._connect()
             tables = 0
         if not tables and not self.writable:
             raise sqlite3.OperationalError("there is no index yet")
         if not tables:
             with self._transaction():
                 for statement in _SCHEMA.split(";"):
-                    self._db.execute(statement)
+                    self._writer.execute(statement)
                 made = [("schema", str(SCHEMA_VERSION)), ("identity", uuid.uuid4().hex)]
-                self._db.executemany("INSERT INTO meta VALUES (?, ?)", made)
+                self._writer.executemany("INSERT INTO meta VALUES (?, ?)", made)
         self._path.chmod(0o600)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._writing:
+            self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._db.execute("COMMIT")
+                self._writer.execute("COMMIT")
             except BaseException:
-                if self._db.in_transaction:  # a full disk has rolled back already
-                    self._db.execute("ROLLBACK")
+                if self._writer.in_transaction:  # a full disk has rolled back already
+                    self._writer.execute("ROLLBACK")
                 raise
+
+    def _read(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query, of what was committed by now."""
+        with self._reading:
+            return self._reader.execute(query, values).fetchall()
 
     def meta(self, key: str) -> str:
         """A value kept beside the index; empty if there is none."""
-        with self._lock:
-            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return str(row[0]) if row else ""
+        rows = self._read("SELECT value FROM meta WHERE key = ?", (key,))
+        return str(rows[0][0]) if rows else ""
 
     def set_meta(self, key: str, value: str) -> None:
         """Keep a value beside the index."""
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     @property
     def rev(self) -> int:
         """The revision of the newest change; 0 for a new store."""
-        with self._lock:
-            return int(self._db.execute("SELECT coalesce(max(rev), 0) FROM file").fetchone()[0])
+        [(rev,)] = self._read("SELECT coalesce(max(rev), 0) FROM file")
+        return int(rev)
 
     def apply(self, changes: Sequence[Change], maker: str) -> None:
         """Store changes of files, all or none of them."""
@@ -197,8 +215,8 @@ class Store:
                 if change.packed is not None:
                     content = self._put(change.key, change.packed, maker)
                 elif change.key:
-                    content = self._content_of(change.key)
-                self._db.execute(
+                    content = self._stored(change.key)
+                self._writer.execute(
                     "INSERT INTO file (path, content, size, mtime_ns, language, skipped, rev, changed)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET content = excluded.content,"
                     " size = excluded.size, mtime_ns = excluded.mtime_ns, language = excluded.language,"
@@ -215,20 +233,21 @@ class Store:
                     ),
                 )
 
-    def _content_of(self, key: bytes) -> int | None:
-        row = self._db.execute("SELECT id FROM content WHERE key = ?", (key,)).fetchone()
+    def _stored(self, key: bytes) -> int | None:
+        """The id of a content, one that is just being written among them."""
+        row = self._writer.execute("SELECT id FROM content WHERE key = ?", (key,)).fetchone()
         return int(row[0]) if row else None
 
     def _put(self, key: bytes, packed: Packed, maker: str) -> int:
-        known = self._content_of(key)
+        known = self._stored(key)
         if known is not None:
             return known
-        cursor = self._db.execute(
+        cursor = self._writer.execute(
             f"INSERT INTO content (key, maker, chunks, {COLUMNS}) VALUES (?{', ?' * 14})",
             (key, maker, packed.chunks, *packed.blobs),
         )
         content = int(cursor.lastrowid or 0)
-        self._db.executemany(
+        self._writer.executemany(
             "INSERT INTO definition (content, name, number) VALUES (?, ?, ?)",
             [(content, name, number) for number, name in enumerate(packed.definitions)],
         )
@@ -236,17 +255,15 @@ class Store:
 
     def has_content(self, key: bytes) -> bool:
         """Whether a content's digest is there."""
-        with self._lock:
-            return self._content_of(key) is not None
+        return bool(self._read("SELECT 1 FROM content WHERE key = ?", (key,)))
 
     def files(self, since: int = 0) -> list[FileRow]:
         """Files that changed after revision ``since``, those that are gone (``content`` None) among them."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT id, path, content, size, mtime_ns, language, skipped, rev, changed FROM file WHERE rev > ?"
-                " ORDER BY id",
-                (since,),
-            ).fetchall()
+        rows = self._read(
+            "SELECT id, path, content, size, mtime_ns, language, skipped, rev, changed FROM file WHERE rev > ?"
+            " ORDER BY id",
+            (since,),
+        )
         return [FileRow(*row) for row in rows]
 
     def known(self, path: str = "") -> dict[str, tuple[int, int]]:
@@ -255,26 +272,20 @@ class Store:
         if path:
             # "0" is what comes behind "/".
             query += " AND (path = :path OR path > :path || '/' AND path < :path || '0')"
-        with self._lock:
-            return {path: (size, mtime) for path, size, mtime in self._db.execute(query, {"path": path})}
+        return {path: (size, mtime) for path, size, mtime in self._read(query, {"path": path})}
 
     def stale(self, maker: str) -> set[str]:
         """Paths of files whose digest somebody else made: another embedder, or an earlier midline."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT file.path FROM file JOIN content ON content.id = file.content WHERE content.maker != ?",
-                (maker,),
-            ).fetchall()
+        rows = self._read(
+            "SELECT file.path FROM file JOIN content ON content.id = file.content WHERE content.maker != ?", (maker,)
+        )
         return {path for (path,) in rows}
 
     def rows(self, contents: Iterable[int]) -> Iterator[tuple[int, str, Rows]]:
         """``(content id, who made it, what its chunks are searched by)`` of each content, in no order."""
         for batch in _batches(contents, 256):
             marks = ",".join("?" * len(batch))
-            with self._lock:
-                found = self._db.execute(
-                    f"SELECT id, maker, {ROW_COLUMNS} FROM content WHERE id IN ({marks})", batch
-                ).fetchall()
+            found = self._read(f"SELECT id, maker, {ROW_COLUMNS} FROM content WHERE id IN ({marks})", batch)
             for content, maker, *blobs in found:
                 yield content, maker, packing.rows_of(blobs)
 
@@ -284,11 +295,10 @@ class Store:
         Raises:
             KeyError: there is no such content any more.
         """
-        with self._lock:
-            row = self._db.execute("SELECT outline, text FROM content WHERE id = ?", (content,)).fetchone()
-        if row is None:
+        rows = self._read("SELECT outline, text FROM content WHERE id = ?", (content,))
+        if not rows:
             raise KeyError(content)
-        return packing.outline_of(*row)
+        return packing.outline_of(*rows[0])
 
     def chunk(self, content: int, number: int) -> Chunk:
         """One of a content's chunks, by its place: the others are not even decoded.
@@ -317,41 +327,42 @@ class Store:
         return packing.text_of(self._blob(content, "text"))
 
     def _blob(self, content: int, column: str) -> bytes:
-        with self._lock:
-            row = self._db.execute(f"SELECT {column} FROM content WHERE id = ?", (content,)).fetchone()
-        if row is None:
+        rows = self._read(f"SELECT {column} FROM content WHERE id = ?", (content,))
+        if not rows:
             raise KeyError(content)
-        return bytes(row[0])
+        return bytes(rows[0][0])
 
     def imports(self) -> list[tuple[str, str, tuple[Import, ...]]]:
         """Path, language and imports of every file that is there."""
         query = "SELECT path, language, imports FROM file JOIN content ON content.id = file.content"
-        with self._lock:
-            rows = self._db.execute(query).fetchall()
+        rows = self._read(query)
         return [(path, language, packing.imports_of(packed)) for path, language, packed in rows]
 
     def defining(self, names: Sequence[str], most: int = 64) -> list[tuple[int, str, int]]:
         """``(file id, name, number of the definition in its outline)`` of those who define one of ``names``."""
-        found: list[tuple[int, str, int]] = []
-        with self._lock:
-            for name in names:
-                found += self._db.execute(
-                    "SELECT file.id, name, number FROM definition JOIN file USING (content) WHERE name = ? LIMIT ?",
-                    (name, most),
-                ).fetchall()
+        query = "SELECT file.id, name, number FROM definition JOIN file USING (content) WHERE name = ? LIMIT ?"
+        return [
+            (int(file), str(name), int(number))
+            for one in names
+            for file, name, number in self._read(query, (one, most))
+        ]
+
+    def defined(self, names: Iterable[str]) -> set[str]:
+        """Which of ``names`` some file defines."""
+        found: set[str] = set()
+        for batch in _batches(names, 256):
+            marks = ",".join("?" * len(batch))
+            query = f"SELECT DISTINCT name FROM definition JOIN file USING (content) WHERE name IN ({marks})"
+            found.update(name for (name,) in self._read(query, batch))
         return found
 
     def totals(self) -> tuple[int, int, dict[str, int], int]:
         """``(files, chunks, files by language, listed files that are kept out)``."""
-        with self._lock:
-            by_language = dict(
-                self._db.execute(
-                    "SELECT language, count(*) FROM file WHERE content IS NOT NULL GROUP BY language ORDER BY 2 DESC, 1"
-                ).fetchall()
-            )
-            chunks = self._db.execute("SELECT coalesce(sum(chunks), 0) FROM file JOIN content ON content.id = content")
-            skipped = self._db.execute("SELECT count(*) FROM file WHERE skipped != ''")
-            return sum(by_language.values()), int(chunks.fetchone()[0]), by_language, int(skipped.fetchone()[0])
+        counted = "SELECT language, count(*) FROM file WHERE content IS NOT NULL GROUP BY language ORDER BY 2 DESC, 1"
+        by_language = {str(language): int(count) for language, count in self._read(counted)}
+        [(chunks,)] = self._read("SELECT coalesce(sum(chunks), 0) FROM file JOIN content ON content.id = content")
+        [(skipped,)] = self._read("SELECT count(*) FROM file WHERE skipped != ''")
+        return sum(by_language.values()), int(chunks), by_language, int(skipped)
 
     def bytes(self) -> int:
         """Bytes on disk of the database and of what is made from it."""
@@ -364,9 +375,9 @@ class Store:
         with self._transaction():
             last = float(self.meta("purged") or 0)
             if last < horizon:
-                self._db.execute(f"DELETE FROM definition WHERE content IN ({unused})")
-                self._db.execute(f"DELETE FROM content WHERE id IN ({unused})")
-                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('purged', ?)", (str(time.time()),))
+                self._writer.execute(f"DELETE FROM definition WHERE content IN ({unused})")
+                self._writer.execute(f"DELETE FROM content WHERE id IN ({unused})")
+                self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('purged', ?)", (str(time.time()),))
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
@@ -401,8 +412,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _batches(items: Iterable[int], size: int) -> Iterator[list[int]]:
-    batch: list[int] = []
+def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    batch: list[_T] = []
     for item in items:
         batch.append(item)
         if len(batch) == size:

@@ -479,3 +479,26 @@ def test_a_workspace_that_moves_is_another_one(tmp_path: Path, workspace: Path) 
     assert folder_of(root, workspace) == folder_of(root, workspace / ".." / workspace.name)
     assert folder_of(root, workspace) != folder_of(root, tmp_path / "elsewhere" / workspace.name)
     assert folder_of(root, Path("/")).parent == root
+
+
+def test_reading_does_not_wait_for_what_is_being_written(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    store.set_meta("color", "red")
+    with store._transaction():
+        store._writer.execute("UPDATE meta SET value = 'blue' WHERE key = 'color'")
+        told: list[str] = []
+        reader = threading.Thread(target=lambda: told.append(store.meta("color")))
+        reader.start()
+        reader.join(5)
+        assert told == ["red"], "what was committed last"
+    assert store.meta("color") == "blue"
+    store.close()
+
+
+def test_known_names_are_those_that_some_file_defines(index: Index) -> None:
+    asked = {"send_request", "Store", "connect", "invented", "save"}
+    assert index.known_names(asked) == {"send_request", "Store", "save"}
+    assert index.mentioned_names(asked) == asked - {"invented"}
+    index.overlay("app/new.py", "def invented():\n    pass\n", HERE)
+    assert index.known_names(asked) == asked - {"connect"}
+    assert index.known_names([]) == index.mentioned_names([]) == set()
