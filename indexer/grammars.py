@@ -72,6 +72,12 @@ class Grammar:
     _parser: Parser
     _cursor: QueryCursor
 
+    @property
+    def language(self) -> Language:
+        """What a parser of one's own needs: this one's isn't for two threads at once."""
+        assert self._parser.language
+        return self._parser.language
+
     def parse(self, source: bytes) -> Node | None:
         """The root of the text's tree; None if the parser gave up."""
         tree = self._parser.parse(source)
