@@ -12,11 +12,16 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from bench.common import machine, print_report
-from bench.quality import humaneval
+from bench.quality import humaneval, repository
+from bench.quality.contexts import Contexts
 from bench.quality.recording import Model, RecordedEngine, Recordings
 from lsp.errors import MidlineError
+from lsp.settings import Settings
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
+_USUAL = Settings().completion.max_tokens
+# Tokens recorded of a prompt at first: what most suggestions need.
+LENGTH = 64
 DATA = _CHECKOUT.parent / "shared" / "data"
 
 
@@ -55,6 +60,19 @@ async def _humaneval(options: argparse.Namespace, engine: RecordedEngine) -> tup
     return about | humaneval.summary(results) | {"machine": machine()}, results
 
 
+async def _repository(options: argparse.Namespace, engine: RecordedEngine) -> tuple[dict[str, Any], list[Any]]:
+    found = repository.chosen(options.data, options.languages, options.places, options.seed)
+    variants = options.variants or ["bare", "no context"]
+    results = await repository.run(engine, found, variants, Contexts(), options.max_tokens, options.parallel)
+    if options.verbose:
+        print(repository.tell_failures(results), file=sys.stderr)
+    report = repository.summary(results)
+    if not options.json:
+        print(repository.table(report))
+    about = {"bench": "repository", "seed": options.seed, "places": len(found), "max_tokens": options.max_tokens}
+    return about | report | {"machine": machine()}, results
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -76,6 +94,15 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--tasks", type=int, default=164, help="only the first so many")
     one.add_argument("--max-tokens", type=int, default=128, help="of the pipeline (default 128)")
     one.add_argument("--verbose", action="store_true", help="tell of each failed task what was expected and given")
+
+    one = command("repository", _repository, "lines and blocks of real packages", length=LENGTH)
+    one.add_argument("--data", type=Path, default=user_cache_path("midline") / "quality", help="downloads")
+    one.add_argument("--languages", nargs="*", default=[])
+    one.add_argument("--variants", nargs="*")
+    one.add_argument("--places", type=int, default=20, help="of each language (default 20)")
+    one.add_argument("--seed", type=int, default=1)
+    one.add_argument("--max-tokens", type=int, default=_USUAL, help=f"as completion.max_tokens (default {_USUAL})")
+    one.add_argument("--verbose", action="store_true", help="tell where it wasn't right what was expected and given")
     return parser
 
 

@@ -73,19 +73,19 @@ class Model:
         self._starting = asyncio.Lock()
         self._client: EngineClient | None = None
 
-    async def write(self, key: str, prompt: Sequence[Segment], tokens: int, heal: bool, branches: int) -> Stream:
-        """``tokens`` tokens of each branch, or fewer where the model ends.
+    async def write(self, sequence: str, prompt: Sequence[Segment], tokens: int, heal: bool, branches: int) -> Stream:
+        """``tokens`` tokens of each branch, or fewer where the model ends; the stream's key is left empty.
 
         Raises:
             MidlineError: the engine can't, or may not be asked.
         """
         client = await self._running()
         self.asked += 1
-        generation = client.generate(key, prompt, max_tokens=tokens, heal=heal, branches=branches)
+        generation = client.generate(sequence, prompt, max_tokens=tokens, heal=heal, branches=branches)
         written: list[list[Piece]] = [[] for _ in range(branches)]
         async for token in generation:
             written[token.branch].append((token.text, token.logprob, token.eog))
-        return Stream(key, "eog" if generation.reason == "eog" else "length", written)
+        return Stream("", "eog" if generation.reason == "eog" else "length", written)
 
     async def close(self) -> None:
         """End the engine, if there is one."""
@@ -146,19 +146,20 @@ class RecordedEngine:
         branches: int = 1,
         priority: Priority = "completion",
     ) -> Generation:
-        """A generation as ``EngineClient`` has it; the KV sequence's ``key`` doesn't matter."""
+        """A generation as ``EngineClient`` has it; the KV sequence's ``key`` matters to what is recorded anew only."""
 
         async def stream(tokens: int) -> Stream:
-            return await self._stream(list(prompt), tokens, heal, branches)
+            return await self._stream(key, list(prompt), tokens, heal, branches)
 
         return Replayed(stream, min(self._length, max_tokens), max_tokens)
 
-    async def _stream(self, prompt: list[Segment], tokens: int, heal: bool, branches: int) -> Stream:
+    async def _stream(self, sequence: str, prompt: list[Segment], tokens: int, heal: bool, branches: int) -> Stream:
         identity = msgspec.json.encode((prompt, heal, branches, DEFAULT_MODEL.sha256))
         key = hashlib.sha256(identity).hexdigest()[:32]
         found = self._recordings.find(key)
         if found is None or (found.ended == "length" and len(found.branches[0]) < tokens):
-            found = await self._model.write(key, prompt, tokens, heal, branches)
+            written = await self._model.write(sequence, prompt, tokens, heal, branches)
+            found = msgspec.structs.replace(written, key=key)
             self._recordings.add(found)
         return found
 

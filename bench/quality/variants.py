@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from bench.quality.recording import N_CTX, PREFILL_PER_SECOND, RecordedEngine
 from lsp.completion.bases import Budget
@@ -62,7 +63,8 @@ def bare_prompt(cursor: Cursor, chars: int = WINDOW_CHARS) -> list[Segment]:
 
 async def bare(engine: RecordedEngine, cursor: Cursor, max_tokens: int, *, one_line: bool = False) -> str:
     """What the model writes without healing, up to its end or the limit; or its first line."""
-    generation = engine.generate("bare", bare_prompt(cursor), max_tokens=max_tokens, heal=False)
+    # The pipeline's key: both prompts begin alike.
+    generation = engine.generate(f"{cursor.uri}#1", bare_prompt(cursor), max_tokens=max_tokens, heal=False)
     text = ""
     async for token in generation:
         text += token.text
@@ -87,9 +89,12 @@ def crude_cut(text: str, cursor: Cursor) -> str:
     return text
 
 
-async def pipeline(engine: RecordedEngine, cursor: Cursor, max_tokens: int, min_confidence: float = 0.0) -> Given:
-    """What midline suggests."""
-    completer = Completer(engine, DEFAULT_MODEL.name, CompletionStats())
+async def pipeline(
+    engine: RecordedEngine, cursor: Cursor, max_tokens: int, min_confidence: float = 0.0, context: Any = None
+) -> Given:
+    """What midline suggests, with a source of context or without one."""
+    options = {"context": context} if context else {}
+    completer = Completer(engine, DEFAULT_MODEL.name, CompletionStats(), **options)
     made = await completer.complete(cursor, max_tokens=max_tokens, min_confidence=min_confidence, patient=True)
     completer.forget(cursor.uri)
     return given(made)
