@@ -20,8 +20,6 @@ from lsp.settings import Settings
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _USUAL = Settings().completion.max_tokens
-# Tokens recorded of a prompt at first: what most suggestions need.
-LENGTH = 64
 DATA = _CHECKOUT.parent / "shared" / "data"
 
 
@@ -88,14 +86,14 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--json", action="store_true")
         return one
 
-    one = command("humaneval", _humaneval, "HumanEval infilling: pass@1", length=128)
+    one = command("humaneval", _humaneval, "HumanEval infilling: pass@1", length=64)
     one.add_argument("--data", type=Path, default=DATA, help="the folder that humaneval_infilling is in")
     one.add_argument("--variants", nargs="*", choices=humaneval.VARIANTS)
     one.add_argument("--tasks", type=int, default=164, help="only the first so many")
     one.add_argument("--max-tokens", type=int, default=128, help="of the pipeline (default 128)")
     one.add_argument("--verbose", action="store_true", help="tell of each failed task what was expected and given")
 
-    one = command("repository", _repository, "lines and blocks of real packages", length=LENGTH)
+    one = command("repository", _repository, "lines and blocks of real packages", length=64)
     one.add_argument("--data", type=Path, default=user_cache_path("midline") / "quality", help="downloads")
     one.add_argument("--languages", nargs="*", default=[])
     one.add_argument("--variants", nargs="*")

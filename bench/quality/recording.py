@@ -121,6 +121,10 @@ class RecordedEngine:
         self._model = model
         self._length = length
 
+    def of_length(self, length: int) -> RecordedEngine:
+        """The same with another length to record at first."""
+        return RecordedEngine(self._recordings, self._model, length)
+
     async def ready(self) -> State:
         """It always is."""
         return self.state

@@ -12,12 +12,14 @@ import msgspec
 from bench.anchoring import similarity
 from bench.quality.contexts import Contexts
 from bench.quality.packages import packages
-from bench.quality.places import Place, errors, places
+from bench.quality.places import Kind, Place, errors, places
 from bench.quality.recording import RecordedEngine
 from bench.quality.variants import Given, bare, crude_cut, inserted, pipeline
 from bench.quality.work import in_parallel
 
 LINE_TOKENS = 48
+# Tokens recorded of a prompt at first: what most suggestions need.
+_LENGTH: dict[Kind, int] = {"rest of line": 32, "line": 32, "block": 64}
 # A suggestion is compared up to so many times the length of what it should be.
 _COMPARED = 3
 
@@ -49,6 +51,7 @@ async def run(
 
 
 async def _complete(engine: RecordedEngine, place: Place, variant: str, contexts: Contexts, max_tokens: int) -> Given:
+    engine = engine.of_length(_LENGTH[place.kind])
     if variant != "bare":
         return await pipeline(engine, place.cursor, max_tokens, context=contexts.source(place, variant))
     if place.kind == "block":
