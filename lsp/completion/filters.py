@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from indexer.languages import LINE_COMMENT
-from lsp.completion.nesting import Open, changes, needed_before, next_line, read
+from lsp.completion.nesting import QUOTE_ENDS, Open, changes, needed_before, next_line, read
 from lsp.completion.unit import Place, unit_end
 
 Filter = Callable[[str, Place], str]
@@ -126,7 +126,7 @@ def fit_rest(text: str, place: Place) -> str:
 def cut_closed_below(text: str, place: Place) -> str:
     """What the suggestion's end closes although the line below does."""
     below = place.line_below.lstrip()
-    if place.rest.strip() or not below.startswith((")", "]", "}", place.string or ")")):
+    if place.rest.strip() or not below.startswith((")", "]", "}", QUOTE_ENDS.get(place.string, ")"))):
         return text
     around = Open(needed_before(below[0], place.language, "").brackets, place.string)
     state = read(place.before, place.language, around)

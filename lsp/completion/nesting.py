@@ -13,8 +13,9 @@ from functools import cache
 from indexer.languages import LINE_COMMENT
 
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
-# What a string or comment ends with, by what it begins with.
-_ENDS = {'"""': '"""', "'''": "'''", '"': '"', "'": "'", "`": "`", "/*": "*/", "<!--": "-->"}
+QUOTE_ENDS = {'"""': '"""', "'''": "'''", '"': '"', "'": "'", "`": "`", "/*": "*/", "<!--": "-->"}
+"""What a string or comment ends with, by what it begins with."""
+_LONG_QUOTES = ('"""', "'''")
 _SPAN_LINES = {'"""', "'''", "/*", "<!--"}
 _BACKTICKS_SPAN_LINES = {"go", "javascript", "javascriptreact", "typescript", "typescriptreact", "svelte", "vue"}
 # Languages in which an apostrophe mostly is one, or the beginning of a name.
@@ -74,6 +75,17 @@ def next_line(state: Open, language: str) -> Open:
     return Open("" if language in _PROSE else state.brackets, state.quote if spans else "")
 
 
+def spanning_quotes(above: str, language: str) -> str:
+    """What began the string or comment that the line below ``above`` is in; empty outside of any.
+
+    Only of the kinds that span lines in many languages, and found by counting.
+    """
+    long = next((quotes for quotes in _LONG_QUOTES if above.count(quotes) % 2), "")
+    if long or not _has_block_comments(language):
+        return long
+    return "/*" if above.rfind("/*") > above.rfind("*/") and _begins_comment(above, language) else ""
+
+
 def needed_before(line: str, language: str, quote: str) -> Open:
     """What must be open before ``line``, which begins inside of ``quote``, for its closing brackets to have a pair."""
     needed = inner = ""
@@ -87,6 +99,17 @@ def needed_before(line: str, language: str, quote: str) -> Open:
     return Open(needed, quote)
 
 
+def _has_block_comments(language: str) -> bool:
+    return LINE_COMMENT.get(language) == "//" or language in _SLASH_STAR
+
+
+def _begins_comment(above: str, language: str) -> bool:
+    """Whether the last ``/*`` is one, and not in a string or behind ``//``."""
+    start = above.rfind("/*")
+    line = above[above.rfind("\n", 0, start) + 1 : start]
+    return not read(line, language, Open()).quote
+
+
 def _delimiters(line: str, language: str, quote: str) -> Iterator[tuple[int, str, str]]:
     """Brackets outside of strings, and what begins or ends a string or comment: offset, text, and the quote behind."""
     comment = LINE_COMMENT.get(language)
@@ -95,10 +118,10 @@ def _delimiters(line: str, language: str, quote: str) -> Iterator[tuple[int, str
         at = found.end()
         mark = found.group()
         if quote:
-            if mark != _ENDS[quote]:  # an escape
+            if mark != QUOTE_ENDS[quote]:  # an escape
                 continue
             quote = ""
-        elif mark in _ENDS or mark == comment:
+        elif mark in QUOTE_ENDS or mark == comment:
             quote = mark
         elif mark not in _BRACKETS and mark not in _BRACKETS.values():  # an escape, or a bracket as a character
             continue
@@ -113,7 +136,7 @@ def _outside(language: str) -> re.Pattern[str]:
     if comment:
         # In a word, or in an address, it is something else.
         parts.append((r"(?<!:)" if comment in ("//", "--") else r"(?<!\S)") + re.escape(comment))
-    if comment == "//" or language in _SLASH_STAR:
+    if _has_block_comments(language):
         parts.append(r"/\*")
     if language in _MARKUP:
         parts.append("<!--")
@@ -123,6 +146,6 @@ def _outside(language: str) -> re.Pattern[str]:
 
 @cache
 def _inside(quote: str) -> re.Pattern[str]:
-    if quote not in _ENDS:  # a comment up to the line's end
+    if quote not in QUOTE_ENDS:  # a comment up to the line's end
         return re.compile(r"(?!)")
-    return re.compile(r"\\.|" + re.escape(_ENDS[quote]))
+    return re.compile(r"\\.|" + re.escape(QUOTE_ENDS[quote]))

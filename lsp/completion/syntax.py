@@ -75,7 +75,7 @@ class Syntax:
         return parse(self.before + text + (self.after if rest is None else rest), self.language)
 
     def errors_with(self, text: str) -> int | None:
-        """How many errors there are with ``text`` inserted at the cursor; None where that takes too long to find out."""
+        """How many errors there are with ``text`` inserted at the cursor; None where parsing takes too long."""
         root = self.with_text(text)
         return None if root is None else len(list(errors(root)))
 
@@ -148,7 +148,7 @@ def _window_start(text: str, line_start: int) -> int:
     if start <= 0:
         return 0
     at = start
-    while 0 <= (at := text.find("\n", at, line_start)):
+    while (at := text.find("\n", at, line_start)) >= 0:
         at += 1
         if text[at : at + 1].isalpha() and text[at - 2 : at - 1] in ("\n", "\r"):  # with a blank line above
             return at

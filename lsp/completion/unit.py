@@ -9,17 +9,14 @@ on text that is still growing.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cached_property
 
 from indexer.languages import LINE_COMMENT
-from lsp.completion.nesting import Open, changes, next_line
-from lsp.documents import Cursor
+from lsp.completion.nesting import QUOTE_ENDS, Open, changes, next_line
+from lsp.completion.place import BLOCK, Place, indent_of
 
-_HEADER_CHARS = 10_000
-_LONG_QUOTES = ('"""', "'''")
+__all__ = ["Place", "unit_end"]
+
 _WORD = re.compile(r"\w")
-_FIRST_LINE = re.compile(r"^[ \t]*[^\s][^\r\n]*", re.MULTILINE)
 
 # A line that begins so belongs to the block above it, at the same indentation; so does one with a closing bracket.
 _CONTINUES = {
@@ -31,81 +28,13 @@ _CLOSES = {"end", "endif", "fi", "done", "esac", "until"}
 # Code that ends so goes on in the next line, whatever the language.
 _OPENS = re.compile(r"^(?!\s*\|).*(?:(?<!:):|[=\\|({\[]|&&|[-=]>|(?:^|\s)(?:do|else|in|of|then|try|where))$")
 # Code that may go on in the next line, which the next line's indentation tells: the beginning of a block without a
-# mark at its end, an element with others in it, a statement whose language would end it with a semicolon.
-_MODIFIERS = r"(?:(?:async|export|final|inline|internal|local|private|protected|pub|public|static)\s+)*"
-_BLOCK = re.compile(
-    _MODIFIERS + r"(?:begin|case|catch|class|def|elif|else|elsif|elseif|ensure|enum|except|for|foreach|fn|fun|func"
-    r"|function|if|impl|interface|loop|match|module|repeat|rescue|struct|switch|trait|try|unless|unsafe|until|when|while"
-    r"|with)\b(?!.*(?:[;}]|\bend)$)"
-    r"|.*\bfunction\b[^()]*\([^()]*\)$"
-)
-# Lines above blocks of statements: those, and others that end so; but not those above members.
-_ABOVE_STATEMENTS = re.compile(r".*(?:\)[^=;]*\{|=>\s*\{|\bdo(?:\s*\|.*\|)?|\bthen)$")
-_ABOVE_MEMBERS = re.compile(_MODIFIERS + r"(?:abstract\s+)?(?:class|enum|impl|interface|module|struct|trait)\b")
+# mark at its end (``BLOCK``), an element with others in it, a statement whose language would end it with a semicolon.
 _ELEMENT = re.compile(r"<(?!area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)[A-Za-z](?!.*(?:</|/>)).*>$")
 _SEMICOLONS = {
     *("c", "cpp", "csharp", "dart", "java", "objective-c", "objective-cpp", "php", "rust"),
     *("javascript", "javascriptreact", "typescript", "typescriptreact"),
 }
 _UNENDED = re.compile(r"[^#@].*[^;{},:>]$")
-
-
-@dataclass(frozen=True)
-class Place:
-    """What the end of a suggestion depends on.
-
-    Args:
-        before: the cursor's line up to the cursor.
-        rest: the cursor's line from the cursor on.
-        after: the text after the cursor's line.
-        language: LSP's identifier.
-        string: the quotes of the string over several lines in which the cursor's line begins; empty outside of any.
-        header: the line above that the cursor's block is indented under; empty at the left margin.
-    """
-
-    before: str
-    rest: str
-    after: str
-    language: str = ""
-    string: str = ""
-    header: str = ""
-
-    @classmethod
-    def of(cls, cursor: Cursor) -> Place:
-        """The place of a cursor."""
-        above = cursor.text[: cursor.line_start]
-        string = next((quotes for quotes in _LONG_QUOTES if above.count(quotes) % 2), "")
-        before = cursor.text[cursor.line_start : cursor.offset]
-        header = _header(above, _indent(before), LINE_COMMENT.get(cursor.language, "#"))
-        return cls(before, cursor.rest_of_line, cursor.suffix, cursor.language, string, header)
-
-    @cached_property
-    def below(self) -> str:
-        """The text from the first line below the cursor's that isn't blank."""
-        found = _FIRST_LINE.search(self.after)
-        return self.after[found.start() :] if found else ""
-
-    @cached_property
-    def line_below(self) -> str:
-        """The first of those lines, without spaces at its end."""
-        return self.below.split("\n", 1)[0].rstrip()
-
-    @property
-    def body(self) -> bool:
-        """Whether the cursor's block is one of statements, as that of a function or a loop."""
-        statements = _BLOCK.match(self.header) or _ABOVE_STATEMENTS.match(self.header)
-        return bool(statements) and not _ABOVE_MEMBERS.match(self.header)
-
-    @property
-    def closed_below(self) -> bool:
-        """Whether the string that the cursor's line begins in is closed below."""
-        return self.string != "" and self.after.count(self.string) % 2 == 1
-
-    @property
-    def comment(self) -> bool:
-        """Whether nothing but a comment stands before the cursor."""
-        marker = LINE_COMMENT.get(self.language)
-        return marker is not None and self.before.lstrip().startswith(marker)
 
 
 def unit_end(text: str, place: Place) -> int | None:
@@ -156,11 +85,11 @@ class _Unit:
         if not stripped:
             return complete and not (self._open.brackets or self._deeper or self._opened or self._body)
         if self._open.quote:
-            if self._closed_below and stripped.startswith(self._open.quote):
+            if self._closed_below and stripped.startswith(QUOTE_ENDS[self._open.quote]):
                 return True
         elif stripped.startswith("```") and self._language != "markdown":
             return True
-        indent = _indent(line)
+        indent = indent_of(line)
         if complete and self._meets_suffix(line, indent):
             return True
         if indent != self._base or self._open:
@@ -175,11 +104,11 @@ class _Unit:
         code = self._read(line)
         if not line.strip():
             return False
-        indent = _indent(line)
+        indent = indent_of(line)
         if self._base is None:
             self._base = indent
             self._item = code.lstrip().startswith("-")
-            self._body = self._body and _indent(self._below) < indent  # nothing of it follows
+            self._body = self._body and indent_of(self._below) < indent  # nothing of it follows
         if self._around.quote:
             return self._statement or self._open != self._around  # a line of a text, or its last one
         self._deeper = self._deeper or (indent > self._base and not was_open)
@@ -207,7 +136,7 @@ class _Unit:
 
     def _looks_unended(self, code: str) -> bool:
         unended = self._language in _SEMICOLONS and _UNENDED.match(code)
-        return bool(unended or _BLOCK.match(code) or _ELEMENT.match(code))
+        return bool(unended or BLOCK.match(code) or _ELEMENT.match(code))
 
     def _belongs(self, stripped: str, complete: bool) -> bool:
         """Whether a line belongs to the one above although it is not indented: a brace, or the items of a YAML key."""
@@ -231,20 +160,3 @@ def _closes(stripped: str) -> bool:
 
 def _first_word(text: str) -> str:
     return re.split(r"\W", text, maxsplit=1)[0]
-
-
-def _header(above: str, indent: int, comment: str) -> str:
-    """The last line of ``above`` that is indented less and no comment, with a brace that stands below it alone."""
-    brace = ""
-    for line in reversed(above[-_HEADER_CHARS:].splitlines()) if indent else ():
-        code = line.strip()
-        if not code or _indent(line) >= indent or code.startswith(comment):
-            continue
-        if code != "{":
-            return code + brace
-        brace = " {"
-    return ""
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip(" \t"))
