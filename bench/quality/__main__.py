@@ -40,7 +40,7 @@ def main() -> int:
 
 async def _run(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     model = Model(allowed=not options.no_model)
-    engine = RecordedEngine(Recordings(options.recordings), model, options.length)
+    engine = RecordedEngine(Recordings(options.recordings), model, length=0)
     try:
         return await options.run(options, engine)
     finally:
@@ -75,9 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
     commands = parser.add_subparsers(required=True)
 
-    def command(name: str, run: Any, text: str, length: int) -> argparse.ArgumentParser:
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=text, description=text)
-        one.set_defaults(run=run, length=length)
+        one.set_defaults(run=run)
         cache = user_cache_path("midline") / "quality"
         one.add_argument("--recordings", type=Path, default=cache, help="where the model's output is kept")
         one.add_argument("--no-model", action="store_true", help="only what is recorded")
@@ -86,14 +86,14 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--json", action="store_true")
         return one
 
-    one = command("humaneval", _humaneval, "HumanEval infilling: pass@1", length=64)
+    one = command("humaneval", _humaneval, "HumanEval infilling: pass@1")
     one.add_argument("--data", type=Path, default=DATA, help="the folder that humaneval_infilling is in")
     one.add_argument("--variants", nargs="*", choices=humaneval.VARIANTS)
     one.add_argument("--tasks", type=int, default=164, help="only the first so many")
     one.add_argument("--max-tokens", type=int, default=128, help="of the pipeline (default 128)")
     one.add_argument("--verbose", action="store_true", help="tell of each failed task what was expected and given")
 
-    one = command("repository", _repository, "lines and blocks of real packages", length=64)
+    one = command("repository", _repository, "lines and blocks of real packages")
     one.add_argument("--data", type=Path, default=user_cache_path("midline") / "quality", help="downloads")
     one.add_argument("--languages", nargs="*", default=[])
     one.add_argument("--variants", nargs="*")

@@ -24,6 +24,8 @@ FILE = Path("humaneval_infilling") / "HumanEval-RandomSpanInfillingLight.jsonl.g
 VARIANTS = ("bare", "bare-cut", "pipeline")
 # What is recorded of the bare model: none of what ends later passes.
 BARE_TOKENS = 160
+# Tokens recorded of a prompt at first.
+_LENGTH = 96
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ async def run(
 
     async def one(pair: tuple[str, Task]) -> dict[str, Any]:
         variant, task = pair
-        given = await _complete(engine, variant, task.cursor, max_tokens)
+        given = await _complete(engine.of_length(_LENGTH), variant, task.cursor, max_tokens)
         failure = await asyncio.to_thread(partial(_test, task, given))
         return {
             "task": task.name,
@@ -93,7 +95,7 @@ async def _complete(engine: RecordedEngine, variant: str, cursor: Cursor, max_to
     if variant == "pipeline":
         return await pipeline(engine, cursor, max_tokens)
     text = await bare(engine, cursor, BARE_TOKENS)
-    return inserted(cursor, crude_cut(text, cursor) if variant == "bare-cut" else text)
+    return inserted(cursor, crude_cut(text, cursor) if variant == "bare-cut" else text, text)
 
 
 def _test(task: Task, given: Given) -> str:
@@ -125,4 +127,5 @@ def tell_failures(results: list[dict[str, Any]]) -> None:
             print(f"\n=== {result['variant']} {result['task']}: {result['failure']}", file=sys.stderr)
             print(f"--- expected\n{result['expected']}\n--- given", file=sys.stderr)
             print(result["text"] or f"(nothing: {result['reason']})", file=sys.stderr)
+            print(f"--- written by the model\n{result['raw']}", file=sys.stderr)
             print(f"--- filters {result['filters']}, confidence {result['confidence']:.2f}", file=sys.stderr)

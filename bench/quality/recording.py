@@ -117,6 +117,8 @@ class RecordedEngine:
             bos=False,
         )  # fmt: skip
         self.state = State("ready", model=facts, n_ctx=N_CTX, threads=1, prefill_per_second=PREFILL_PER_SECOND)
+        self.raw = ""
+        """What the model wrote last, as far as it was recorded."""
         self._recordings = recordings
         self._model = model
         self._length = length
@@ -165,6 +167,7 @@ class RecordedEngine:
             written = await self._model.write(sequence, prompt, tokens, heal, branches)
             found = msgspec.structs.replace(written, key=key)
             self._recordings.add(found)
+        self.raw = "".join(text for text, _, _ in found.branches[0])
         return found
 
 

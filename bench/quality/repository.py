@@ -55,8 +55,10 @@ async def _complete(engine: RecordedEngine, place: Place, variant: str, contexts
     if variant != "bare":
         return await pipeline(engine, place.cursor, max_tokens, context=contexts.source(place, variant))
     if place.kind == "block":
-        return inserted(place.cursor, crude_cut(await bare(engine, place.cursor, max_tokens), place.cursor).rstrip())
-    return inserted(place.cursor, await bare(engine, place.cursor, LINE_TOKENS, one_line=True))
+        text = crude_cut(await bare(engine, place.cursor, max_tokens), place.cursor).rstrip()
+    else:
+        text = await bare(engine, place.cursor, LINE_TOKENS, one_line=True)
+    return inserted(place.cursor, text, engine.raw)
 
 
 def judged(place: Place, variant: str, given: Given) -> dict[str, Any]:
@@ -142,4 +144,5 @@ def _told(result: dict[str, Any]) -> str:
         f"filters {list(result['filters'])}{', ADDS ERROR' if result['adds_error'] else ''}\n"
         f"{result['before']}▮\n--- expected\n{result['truth']}\n--- given\n"
         f"{result['text'] or '(nothing: ' + result['reason'] + ')'}\n"
+        f"--- written by the model\n{result['raw']}\n"
     )

@@ -31,15 +31,17 @@ class Given:
     filters: tuple[str, ...] = ()
     reason: str = ""
     context: tuple[str, ...] = ()
+    raw: str = ""
+    """All that the model wrote."""
 
     def applied(self, text: str) -> str:
         """The document with the suggestion accepted."""
         return text[: self.start] + self.text + text[self.end :]
 
 
-def inserted(cursor: Cursor, text: str) -> Given:
+def inserted(cursor: Cursor, text: str, raw: str = "") -> Given:
     """A text that is put in at the cursor, whatever stands right of it."""
-    return Given(text, cursor.offset, cursor.offset, reason="" if text else "the model wrote nothing")
+    return Given(text, cursor.offset, cursor.offset, reason="" if text else "the model wrote nothing", raw=raw)
 
 
 def bare_prompt(cursor: Cursor, chars: int = WINDOW_CHARS) -> list[Segment]:
@@ -97,10 +99,10 @@ async def pipeline(
     completer = Completer(engine, DEFAULT_MODEL.name, CompletionStats(), **options)
     made = await completer.complete(cursor, max_tokens=max_tokens, min_confidence=min_confidence, patient=True)
     completer.forget(cursor.uri)
-    return given(made)
+    return given(made, engine.raw)
 
 
-def given(made: Completion) -> Given:
+def given(made: Completion, raw: str) -> Given:
     """A completion as a variant's suggestion."""
     return Given(
         made.text,
@@ -111,6 +113,7 @@ def given(made: Completion) -> Given:
         made.filters,
         made.reason,
         tuple(str(piece["reason"]) for piece in made.context),
+        raw,
     )
 
 
