@@ -19,6 +19,7 @@ from lsp import settings as settings_module
 from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
+from lsp.completion.pace import Pace
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor, Document, path_of
 from lsp.engine.client import EngineClient
@@ -32,6 +33,8 @@ from lsp.status import status_of
 RECHECK_SECONDS = 5.0
 # Who types on within so long after a suggestion has not taken it.
 LOOK_AHEAD_SECONDS = 0.4
+# What who asks for suggestions is given to choose from.
+ALTERNATIVES = 3
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,13 @@ class Outbox:
         warn: show a message to the user.
         state: the engine's state changed.
         index: the index's state changed.
+        partial: a suggestion has grown, and will grow on: where it is, and its text so far.
     """
 
     warn: Callable[[str], None]
     state: Callable[[State], None]
     index: Callable[[Freshness], None]
+    partial: Callable[[Cursor, str], None] = lambda cursor, text: None
 
 
 class Session:
@@ -72,6 +77,7 @@ class Session:
         self._told: set[str] = set()
         self._configuring = asyncio.Lock()  # settings may change while an earlier change is still being carried out
         self._recheck_at = 0.0
+        self._pace = Pace()
 
     # -- settings and engine ---------------------------------------------------------------------------------------
 
@@ -148,27 +154,36 @@ class Session:
 
     # -- completion ------------------------------------------------------------------------------------------------
 
-    async def complete(self, document: Document | None, cursor: Cursor | None) -> Completion | None:
+    async def complete(
+        self, document: Document | None, cursor: Cursor | None, *, explicit: bool = False
+    ) -> Completion | None:
         """A suggestion at ``cursor`` in ``document``, once the engine is ready; None where midline has nothing to say.
 
         The newest request of a document wins: one that is still running is cancelled and gives None. That is not to
         say that there is nothing to suggest.
+
+        Args:
+            document: what the editor has open.
+            cursor: the place, in the text as it was when the request was read.
+            explicit: whether the user asked, who then gets alternatives, and whatever the model is how unsure of.
 
         Raises:
             asyncio.CancelledError: the caller was cancelled.
         """
         self.stats.requests += 1
         await self._look_again()
-        if document is None or cursor is None or self._completer is None or self._refusal(document):
+        if document is None or cursor is None or self._completer is None or (refusal := self._refusal(document)):
+            self._say_why(refusal if document and cursor and self._completer else self._no_engine(document))
             return None
         if self.state.state in ("failed", "disabled"):
+            self._say_why(f"{self.state.detail} {self.state.cure}".strip())
             return None
         loop = asyncio.get_running_loop()
         for tasks in (self._running, self._ahead):
             if older := tasks.get(document.uri):
                 older.cancel()
         began = loop.time()
-        task = loop.create_task(self._run(self._completer, cursor))
+        task = loop.create_task(self._run(self._completer, cursor, explicit))
         self._running[document.uri] = task
         try:
             completion = await task
@@ -181,6 +196,7 @@ class Session:
         except MidlineError as error:
             # With each key it may fail again, and say so with other numbers.
             self._warn_once(str(error), re.sub(r"\d+", "#", error.message))
+            self._say_why(str(error))
             return None
         finally:
             if self._running.get(document.uri) is task:
@@ -194,6 +210,19 @@ class Session:
         self._last = completion.as_dict(document.position_at)
         return completion
 
+    def why(self) -> dict[str, Any]:
+        """All about the last suggestion, or the reason why there was none."""
+        return self._last or {"text": "", "reason": "nothing has been asked for yet"}
+
+    def _say_why(self, reason: str) -> None:
+        """Nothing is suggested, and this is why."""
+        self._last = Completion("", 0, 0, reason=reason).as_dict(lambda _: types.Position(0, 0))
+
+    def _no_engine(self, document: Document | None) -> str:
+        if document is None:
+            return "the editor has not opened this document"
+        return f"there is no engine: {self._problem.detail or self._problem.state} {self._problem.cure}".strip()
+
     async def _look_ahead(self, completer: Completer | None, cursor: Cursor, shown: Completion) -> None:
         """Once the user looks at a suggestion instead of typing on, prepare the one that follows it."""
         await asyncio.sleep(LOOK_AHEAD_SECONDS)
@@ -204,11 +233,35 @@ class Session:
                     cursor, shown, max_tokens=options.max_tokens, min_confidence=options.min_confidence
                 )
 
-    async def _run(self, completer: Completer, cursor: Cursor) -> Completion:
+    async def _run(self, completer: Completer, cursor: Cursor, explicit: bool) -> Completion:
         if self._engine:
             await self._engine.ready()
         options = self.settings.completion
-        return await completer.complete(cursor, max_tokens=options.max_tokens, min_confidence=options.min_confidence)
+        return await completer.complete(
+            cursor,
+            max_tokens=options.max_tokens,
+            min_confidence=0.0 if explicit else options.min_confidence,
+            alternatives=ALTERNATIVES if explicit else 1,
+            delay=0.0 if explicit else self._debounce(),
+            on_growth=self._grown(cursor) if options.streaming else None,
+        )
+
+    def _debounce(self) -> float:
+        """How long to wait for the next key before the engine is asked, in seconds."""
+        chosen = self.settings.completion.debounce_ms
+        return self._pace.debounce(self.stats.generation_ms) if chosen == "auto" else chosen / 1000
+
+    def _grown(self, cursor: Cursor) -> Callable[[str], None]:
+        """Tells the editor of a suggestion while it grows."""
+        sent = ""
+
+        def tell(text: str) -> None:
+            nonlocal sent
+            if text != sent:
+                sent = text
+                self._outbox.partial(cursor, text)
+
+        return tell
 
     async def warm_up(self, document: Document | None, position: types.Position) -> None:
         """The cursor came to ``position``: prepare for what may be typed there."""
@@ -220,6 +273,7 @@ class Session:
     def edited(self, document: Document | None) -> None:
         """The user changed a document."""
         self.index.typed()
+        self._pace.typed(asyncio.get_running_loop().time())
         self.opened(document)
 
     def opened(self, document: Document | None) -> None:

@@ -163,6 +163,17 @@ class CompletionSettings:
     min_confidence: float = _setting(
         0.0, float, "Completions that the model is less sure of than this are not shown.", between=(0, 1)
     )
+    debounce_ms: float | Literal["auto"] = _setting(
+        "auto",
+        float,
+        "Milliseconds without a key before the model is asked; auto: by how you type and how fast the model is. "
+        "What is known already is shown at once.",
+        between=(0, 5_000),
+        also=("auto",),
+    )
+    streaming: bool = _setting(
+        False, bool, "Whether editors that can show it are told of a suggestion while it grows (`midline/partial`)."
+    )
 
     def wanted_in(self, language: str) -> bool:
         """Whether ``enabled`` and ``languages`` ask for completions in a language (an LSP identifier)."""

@@ -12,7 +12,7 @@ from lsp.engine.protocol import Done, Usage
 CONTRACT = {
     *("requests", "shown", "accepted", "cancelled", "cache_hits"),
     *("tokens_evaluated", "tokens_reused", "tokens_generated", "p50_ms", "p95_ms", "p99_ms"),
-    "recent",
+    *("recent", "joined"),
 }
 
 

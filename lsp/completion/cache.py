@@ -33,13 +33,18 @@ class SuggestionCache:
     def find(self, cursor: Cursor) -> Completion | None:
         """What is left of a suggestion whose beginning has been typed since, all else being as it was."""
         for made in self._made:
-            if not cursor.text.startswith(made.before) or cursor.offset < len(made.before):
-                continue
-            typed = cursor.text[len(made.before) : cursor.offset]
-            same_after = len(cursor.text) - cursor.offset == len(made.after) and cursor.text.endswith(made.after)
-            if same_after and (rest := _rest(made.completion, typed, cursor.offset)):
+            typed = typed_since(made.before, made.after, cursor)
+            if typed is not None and (rest := _rest(made.completion, typed, cursor.offset)):
                 return rest
         return None
+
+
+def typed_since(before: str, after: str, cursor: Cursor) -> str | None:
+    """What was typed since ``before`` and ``after`` were around the cursor; None where anything else changed."""
+    same = len(cursor.text) - cursor.offset == len(after) and cursor.text.endswith(after)
+    if not same or cursor.offset < len(before) or not cursor.text.startswith(before):
+        return None
+    return cursor.text[len(before) : cursor.offset]
 
 
 def _rest(completion: Completion, typed: str, offset: int) -> Completion | None:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from lsp.completion.bases import Budget, DocumentBases, Engine
+from lsp.completion.branch import Branch
 from lsp.completion.cache import SuggestionCache
 from lsp.completion.completion import Completion
-from lsp.completion.filters import apply_filters
+from lsp.completion.flight import Flight
 from lsp.completion.prompt import bounded
 from lsp.completion.stats import CompletionStats
-from lsp.completion.unit import Place, unit_end
+from lsp.completion.unit import Place
 from lsp.documents import Cursor
-from lsp.engine.protocol import Done, Priority, Segment, State, Token, Usage
-
-# Where the model itself gives the end such a probability, a line's end is the unit's end.
-EOG_ENDS = 0.25
+from lsp.engine.protocol import Done, Priority, Segment, State, Usage
 
 
 class RunningEngine(Engine, Protocol):
@@ -45,6 +44,7 @@ class Completer:
         self._stats = stats
         self._documents: dict[str, DocumentBases] = {}
         self._caches: dict[str, SuggestionCache] = {}
+        self._flights: dict[str, Flight] = {}
 
     async def complete(
         self,
@@ -54,8 +54,13 @@ class Completer:
         min_confidence: float = 0.0,
         alternatives: int = 1,
         patient: bool = False,
+        delay: float = 0.0,
+        on_growth: Callable[[str], None] | None = None,
     ) -> Completion:
-        """Complete at ``cursor``; cancelling the task frees the engine within a decode step.
+        """Complete at ``cursor``.
+
+        Where that is being generated already, since what was typed meanwhile agrees with it, this waits for it too.
+        A cancelled task frees the engine within a decode step, or soon after if the next key may want the same.
 
         Args:
             cursor: the place.
@@ -63,15 +68,48 @@ class Completer:
             min_confidence: below it nothing is suggested.
             alternatives: how many different suggestions to compute, at least 1.
             patient: compute a large base first where there is none, instead of answering soon on a small one.
+            delay: seconds to wait before the engine is asked, in case that the user types on.
+            on_growth: called with what is to be suggested as far as it is known, while it grows.
 
         Raises:
             MidlineError: the engine can't.
         """
         began = time.perf_counter()
-        cache = self._caches.setdefault(cursor.uri, SuggestionCache())
-        if alternatives == 1 and (made := cache.find(cursor)):
+        cache = self._cache(cursor.uri)
+        if (made := cache.find(cursor)) and len(made.alternatives) + 1 >= alternatives:
             self._stats.cache_hits += 1
             return made
+        flight = self._flights.get(cursor.uri)
+        if flight and not flight.done and len(flight.branches) >= alternatives and flight.agrees(cursor):
+            joined = await self._follow(flight, cursor, on_growth)
+            if joined and (made := cache.find(cursor)):
+                self._stats.joined += 1
+                return replace(made, ms=dict.fromkeys(made.ms, 0.0) | {"total": _ms_since(began)})
+        if flight:
+            flight.end()
+        flight = Flight(cursor, [Branch(Place.of(cursor)) for _ in range(alternatives)])
+        self._flights[cursor.uri] = flight
+        flight.start(self._fly(flight, max_tokens, min_confidence, patient, delay, began))
+        await self._follow(flight, cursor, on_growth)
+        return flight.result()
+
+    async def _follow(self, flight: Flight, cursor: Cursor, on_growth: Callable[[str], None] | None) -> bool:
+        """Wait until ``flight`` has ended; False as soon as it writes something else than what was typed."""
+        typed = cursor.offset - flight.cursor.offset
+        with flight.wanted():
+            while not flight.done:
+                await flight.growth()
+                if not flight.agrees(cursor):
+                    return False
+                if on_growth and len(text := flight.branches[0].so_far()) > typed:
+                    on_growth(text[typed:])
+        return True
+
+    async def _fly(
+        self, flight: Flight, max_tokens: int, min_confidence: float, patient: bool, delay: float, began: float
+    ) -> Completion:
+        """What a flight does: find the prompt's base, generate, and make a suggestion of it."""
+        cursor = flight.cursor
         bases = self._bases(cursor.uri)
         await bases.recall()
         within = bounded(cursor)
@@ -79,9 +117,11 @@ class Completer:
         based, found = bases.find(within) or bases.start(within, size)
         segments = based.base.segments(found.middle, bases.layout)
         context_ms = _ms_since(began)
-        branches = [_Branch(Place.of(cursor)) for _ in range(alternatives)]
         try:
-            usage = await self._generate(based.key, segments, branches, max_tokens, on_done=self._stats.add)
+            await asyncio.sleep(delay)
+            usage = await self._generate(
+                based.key, segments, flight.branches, max_tokens, on_done=self._stats.add, on_growth=flight.grow
+            )
         finally:
             bases.renew()
         ms = {
@@ -91,8 +131,8 @@ class Completer:
             "generate": usage.generate_ms,
             "total": _ms_since(began),
         }
-        completion = self._finish(cursor, branches, min_confidence, usage, ms)
-        cache.add(cursor, completion)
+        completion = self._finish(cursor, flight.branches, min_confidence, usage, ms)
+        self._cache(cursor.uri).add(cursor, completion)
         return completion
 
     async def look_ahead(self, cursor: Cursor, shown: Completion, *, max_tokens: int, min_confidence: float) -> None:
@@ -105,21 +145,22 @@ class Completer:
             return
         based, found = fitting
         segments = based.base.segments(found.middle, bases.layout)
-        branches = [_Branch(Place.of(after))]
+        branches = [Branch(Place.of(after))]
         await self._generate(based.key, segments, branches, max_tokens, priority="warm")
         if not branches[0].interrupted:
             made = self._finish(after, branches, min_confidence, Usage(), {})
-            self._caches.setdefault(cursor.uri, SuggestionCache()).add(after, made)
+            self._cache(cursor.uri).add(after, made)
 
     async def _generate(
         self,
         key: str,
         segments: list[Segment],
-        branches: list[_Branch],
+        branches: list[Branch],
         max_tokens: int,
         *,
         priority: Priority = "completion",
         on_done: Callable[[Done], None] = lambda _: None,
+        on_growth: Callable[[], None] = lambda: None,
     ) -> Usage:
         """Stream tokens into ``branches`` until each has its unit."""
         count = len(branches)
@@ -131,6 +172,7 @@ class Completer:
                 branch.add(token)
                 if branch.complete:
                     generation.cancel(token.branch if count > 1 else None)
+                on_growth()
         finally:
             generation.cancel()
         if generation.reason == "cancelled":
@@ -139,21 +181,23 @@ class Completer:
         return generation.usage
 
     def _finish(
-        self, cursor: Cursor, branches: list[_Branch], min_confidence: float, usage: Usage, ms: dict[str, float]
+        self, cursor: Cursor, branches: list[Branch], min_confidence: float, usage: Usage, ms: dict[str, float]
     ) -> Completion:
-        suggestions = [suggestion for branch in branches if (suggestion := branch.finish(min_confidence))]
-        first = branches[0]
+        suggestions = [branch.finish(min_confidence) for branch in branches]
+        first = next((suggestion for suggestion in suggestions if suggestion.text), suggestions[0])
+        others = dict.fromkeys(suggestion.text for suggestion in suggestions if suggestion.text)
         return Completion(
-            text=suggestions[0] if suggestions else "",
+            text=first.text,
             start=cursor.offset,
             end=cursor.offset,
-            alternatives=tuple(text for text in dict.fromkeys(suggestions) if text != suggestions[0]),
+            alternatives=tuple(text for text in others if text != first.text),
             model=self._model,
             usage=usage,
             confidence=first.confidence,
             ms=ms,
             filters=first.fired,
-            reason="" if suggestions else first.reason,
+            reason=first.reason,
+            mode=getattr(branches[0].place, "mode", ""),
         )
 
     async def warm_up(self, cursor: Cursor) -> None:
@@ -165,8 +209,13 @@ class Completer:
     def forget(self, uri: str) -> None:
         """The document was closed; what the engine holds of it stays until the room is needed."""
         self._caches.pop(uri, None)
+        if flight := self._flights.pop(uri, None):
+            flight.end()
         if bases := self._documents.pop(uri, None):
             bases.close()
+
+    def _cache(self, uri: str) -> SuggestionCache:
+        return self._caches.setdefault(uri, SuggestionCache())
 
     def _bases(self, uri: str) -> DocumentBases:
         if uri not in self._documents:
@@ -178,46 +227,6 @@ class Completer:
     def _budget(self) -> Budget:
         state = self._engine.state
         return Budget.of(state.prefill_per_second, state.n_ctx)
-
-
-class _Branch:
-    """One alternative while it grows."""
-
-    def __init__(self, place: Place) -> None:
-        self.text = ""
-        self.complete = False
-        self.interrupted = False
-        self.fired: tuple[str, ...] = ()
-        self.reason = ""
-        self.confidence = 0.0
-        self._place = place
-        self._tokens: list[tuple[int, float]] = []  # where each token's text begins, and its logprob
-
-    def add(self, token: Token) -> None:
-        """Take the next token, unless the unit is complete already."""
-        if self.complete:
-            return
-        ends_line = self.text.endswith("\n") and bool(self.text.strip())
-        if ends_line and token.eog >= EOG_ENDS:
-            self.complete = True
-            return
-        self._tokens.append((len(self.text), token.logprob))
-        self.text += token.text
-        self.complete = unit_end(self.text, self._place) is not None
-
-    def finish(self, min_confidence: float) -> str:
-        """The suggestion; empty with a ``reason`` when there is none."""
-        result = apply_filters(self.text, self._place)
-        self.fired = result.fired
-        kept = [logprob for start, logprob in self._tokens if start < max(1, len(result.text))]
-        self.confidence = math.exp(sum(kept) / len(kept)) if kept else 0.0
-        if not result.text:
-            last = f" (filter {result.fired[-1]!r})" if result.fired else ""
-            self.reason = f"nothing was left of the model's text{last}" if self.text else "the model suggested nothing"
-        elif self.confidence < min_confidence:
-            self.reason = f"confidence {self.confidence:.2f} is below {min_confidence:.2f}"
-            return ""
-        return result.text
 
 
 def _ms_since(began: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,8 @@ class Completion:
         filters: post-processing filters that changed the text.
         reason: why there is no suggestion; empty when there is one.
         cached: whether it is what is left of an earlier suggestion, and cost nothing.
+        mode: the kind of unit that was asked for, see ``Place``.
+        id: names it in what editors report; what is left of a suggestion has its id.
     """
 
     text: str
@@ -42,6 +45,8 @@ class Completion:
     filters: tuple[str, ...] = ()
     reason: str = ""
     cached: bool = False
+    mode: str = ""
+    id: str = field(default_factory=lambda: secrets.token_hex(6))
 
     def as_dict(self, position: Callable[[int], types.Position]) -> dict[str, Any]:
         """The contract's JSON; ``position`` turns an offset into an LSP position."""
@@ -64,5 +69,6 @@ class Completion:
             "queue_ms": self.usage.queue_ms,
             "context": list(self.context),
             "filters": list(self.filters),
+            "mode": self.mode,
             "reason": self.reason,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ class CompletionStats:
     accepted: int = 0
     cancelled: int = 0
     cache_hits: int = 0
+    joined: int = 0
     tokens_evaluated: int = 0
     tokens_reused: int = 0
     tokens_generated: int = 0
@@ -42,6 +44,12 @@ class CompletionStats:
         """Count the time of a request that was answered."""
         self._latencies.append(milliseconds)
 
+    @property
+    def generation_ms(self) -> float:
+        """How long the model usually takes for a suggestion, by the latest requests; 0 before there were any."""
+        times = [one["prefill_ms"] + one["generate_ms"] for one in self.recent if one["tokens_generated"]]
+        return statistics.median(times) if times else 0.0
+
     def as_dict(self) -> dict[str, Any]:
         """As ``midline/status`` has it."""
         ordered = sorted(self._latencies)
@@ -55,6 +63,7 @@ class CompletionStats:
             "accepted": self.accepted,
             "cancelled": self.cancelled,
             "cache_hits": self.cache_hits,
+            "joined": self.joined,
             "tokens_evaluated": self.tokens_evaluated,
             "tokens_reused": self.tokens_reused,
             "tokens_generated": self.tokens_generated,

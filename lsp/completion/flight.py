@@ -1,0 +1,92 @@
+"""A generation under way: later requests may wait for it too, while what is typed agrees with what it writes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+from lsp.completion.branch import Branch
+from lsp.completion.cache import typed_since
+from lsp.completion.completion import Completion
+from lsp.documents import Cursor
+
+# Editors cancel a request and then ask again with the next key: so long a generation waits to be wanted again.
+GRACE_SECONDS = 0.15
+
+
+class Flight:
+    """A generation for one place of one document.
+
+    Args:
+        cursor: the place.
+        branches: what grows.
+    """
+
+    def __init__(self, cursor: Cursor, branches: list[Branch]) -> None:
+        self.branches = branches
+        self.cursor = cursor
+        self._after = cursor.text[cursor.offset :]
+        self._waiting = 0
+        self._grown = asyncio.Event()
+        self._task: asyncio.Task[Completion] | None = None
+
+    def start(self, work: Coroutine[Any, Any, Completion]) -> None:
+        """Let ``work`` fill the branches."""
+        self._task = asyncio.get_running_loop().create_task(work)
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Completion]) -> None:
+        self.grow()
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting for it any more
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._task is None or self._task.done()
+
+    def result(self) -> Completion:
+        """What came of it; raises what went wrong."""
+        assert self._task is not None
+        return self._task.result()
+
+    def end(self) -> None:
+        """Stop the engine's work."""
+        if self._task:
+            self._task.cancel()
+
+    def grow(self) -> None:
+        """The branches have grown."""
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+
+    def agrees(self, cursor: Cursor) -> bool:
+        """Whether what was typed since is what it writes, or may yet turn out to be.
+
+        One that has written nothing yet agrees with its own place only: the next one knows what was typed.
+        """
+        typed = typed_since(self.cursor.prefix, self._after, cursor)
+        if not typed:
+            return typed == ""
+        text = self.branches[0].text
+        return text.startswith(typed) or (text != "" and typed.startswith(text) and not self.done)
+
+    @contextlib.contextmanager
+    def wanted(self) -> Iterator[None]:
+        """Somebody waits for it meanwhile. Where nobody does any more, it ends soon."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._end_unwanted)
+
+    async def growth(self) -> None:
+        """Until it has grown or ended."""
+        await self._grown.wait()
+
+    def _end_unwanted(self) -> None:
+        if not self._waiting:
+            self.end()

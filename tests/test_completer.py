@@ -1,0 +1,228 @@
+"""What becomes of a generation under way while the user types on. The engine here says what it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from lsp.completion.completer import Completer
+from lsp.completion.completion import Completion
+from lsp.completion.stats import CompletionStats
+from lsp.documents import Cursor
+from lsp.engine.client import Generation
+from lsp.engine.protocol import Cancel, Done, Failed, Priority, Segment, State, Token, Usage
+from lsp.errors import MidlineError
+
+URI = "file:///a.py"
+BEFORE, AFTER = "def double(number):\n    return ", "\n\n\nprint(double(2))\n"
+
+
+class Engine:
+    """Records its requests; the test writes what they get."""
+
+    def __init__(self) -> None:
+        self.state = State("ready")
+        self.asked: list[Generation] = []
+        self.cancelled: set[int] = set()
+
+    def generate(
+        self,
+        key: str,
+        prompt: list[Segment],
+        *,
+        max_tokens: int,
+        branches: int = 1,
+        priority: Priority = "completion",
+    ) -> Generation:
+        number = len(self.asked)
+        ended: set[int | None] = set()
+
+        def send(message: object) -> None:
+            if not isinstance(message, Cancel) or number in self.cancelled:
+                return
+            ended.add(message.branch)
+            if message.branch is None or len(ended) == branches:
+                self.cancelled.add(number)
+                self.asked[number].put(Done(number, "cancelled", Usage(tokens_generated=1)))
+
+        generation = Generation(number, send)
+        if max_tokens == 0 or priority in ("anchor", "warm"):
+            generation.put(Done(number, "length", Usage()))
+            return generation
+        self.asked.append(generation)
+        return generation
+
+    def forget(self, key: str) -> None:
+        pass
+
+    async def recall(self, key: str) -> dict[str, list[Segment]]:
+        return {}
+
+    async def write(self, *texts: str, branch: int = 0, request: int = -1, logprob: float = -0.1) -> None:
+        for text in texts:
+            self.asked[request].put(Token(0, branch, text, logprob, 0.0))
+        await settle()
+
+    async def end(self, request: int = -1) -> None:
+        self.asked[request].put(Done(0, "eog", Usage(tokens_evaluated=1, tokens_generated=3)))
+        await settle()
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def at(typed: str = "", after: str = AFTER) -> Cursor:
+    return Cursor(URI, None, "python", 1, BEFORE + typed + after, len(BEFORE + typed))
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def ask(engine: Engine) -> Callable[..., asyncio.Task[Completion]]:
+    completer = Completer(engine, "m", CompletionStats())
+
+    def start(typed: str = "", after: str = AFTER, **options: object) -> asyncio.Task[Completion]:
+        cursor = at(typed, after)
+        return asyncio.get_running_loop().create_task(completer.complete(cursor, max_tokens=32, **options))  # type: ignore[arg-type]
+
+    return start
+
+
+Ask = Callable[..., "asyncio.Task[Completion]"]
+
+
+async def test_typing_what_is_being_generated_asks_nothing_again(engine: Engine, ask: Ask) -> None:
+    first = ask()
+    await settle()
+    await engine.write("num", "ber")
+    first.cancel()  # as editors do at the next key
+    second = ask("n")
+    await settle()
+    await engine.write(" * 2", "\n")
+    completion = await second
+    assert (completion.text, completion.start, completion.usage) == ("umber * 2", len(BEFORE) + 1, Usage())
+    assert len(engine.asked) == 1
+
+
+async def test_typing_ahead_of_it_waits_for_it(engine: Engine, ask: Ask) -> None:
+    ask()
+    await settle()
+    await engine.write("num")
+    second = ask("number")
+    await settle()
+    await engine.write("ber", " * 2\n")
+    assert (await second).text == " * 2"
+    assert len(engine.asked) == 1
+
+
+async def test_typing_something_else_asks_anew_at_once(engine: Engine, ask: Ask) -> None:
+    ask()
+    await settle()
+    await engine.write("num")
+    second = ask("2")
+    await settle()
+    assert engine.cancelled == {0}
+    await engine.write(" * number\n")
+    assert (await second).text == " * number"
+
+
+async def test_what_turns_out_to_be_something_else_is_asked_anew(engine: Engine, ask: Ask) -> None:
+    ask()
+    await settle()
+    await engine.write("num")
+    second = ask("numer")
+    await settle()
+    await engine.write("ber")
+    assert engine.cancelled == {0}
+    assert len(engine.asked) == 2
+    await engine.write("ator\n")
+    assert (await second).text == "ator"
+
+
+async def test_one_that_has_written_nothing_yet_does_not_hold_up_the_next(engine: Engine, ask: Ask) -> None:
+    ask()
+    await settle()
+    second = ask("n")
+    await settle()
+    assert len(engine.asked) == 2
+    await engine.write("umber\n")
+    assert (await second).text == "umber"
+
+
+async def test_a_change_elsewhere_asks_anew(engine: Engine, ask: Ask) -> None:
+    ask()
+    await settle()
+    await engine.write("num")
+    ask("n", after=AFTER + "# more\n")
+    await settle()
+    assert len(engine.asked) == 2
+
+
+async def test_what_nobody_wants_any_more_is_stopped(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp.completion.flight.GRACE_SECONDS", 0.0)
+    first = ask()
+    await settle()
+    await engine.write("num")
+    first.cancel()
+    await asyncio.sleep(0.01)
+    assert engine.cancelled == {0}
+
+
+async def test_a_failure_reaches_who_joined(engine: Engine, ask: Ask) -> None:
+    first = ask()
+    await settle()
+    await engine.write("num")
+    second = ask("n")
+    await settle()
+    engine.asked[0].put(Failed(0, "The engine died."))
+    await settle()
+    with pytest.raises(MidlineError, match="died"):
+        await first
+    engine.asked[1].put(Failed(1, "The engine died."))
+    with pytest.raises(MidlineError, match="died"):
+        await second
+
+
+async def test_alternatives_are_not_served_by_a_single_suggestion(engine: Engine, ask: Ask) -> None:
+    first = ask()
+    await settle()
+    await engine.write("number * 2\n")
+    await first
+    several = ask(alternatives=3)
+    await settle()
+    await engine.write("number * 2\n")
+    await engine.write("2 * number\n", branch=1)
+    await engine.write("number + number\n", branch=2)
+    completion = await several
+    assert (completion.text, *completion.alternatives) == ("number * 2", "2 * number", "number + number")
+    assert (await ask(alternatives=3)).cached
+
+
+async def test_it_is_shown_while_it_grows(engine: Engine, ask: Ask) -> None:
+    seen: list[str] = []
+    task = ask(on_growth=seen.append)
+    await settle()
+    for text in ("num", "ber", " * 2", "\n"):
+        await engine.write(text)
+    assert (await task).text == "number * 2"
+    assert seen[0] == "num"
+    assert all("number * 2".startswith(text) for text in seen)
+
+
+async def test_the_model_is_not_asked_while_the_user_types_on(engine: Engine, ask: Ask) -> None:
+    first = ask(delay=60.0)
+    await settle()
+    assert engine.asked == []
+    second = ask("n")
+    await settle()
+    assert len(engine.asked) == 1
+    assert first.cancelled() or not first.done()
+    await engine.write("umber\n")
+    assert (await second).text == "umber"
