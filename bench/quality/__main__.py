@@ -12,8 +12,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from bench.common import machine, print_report
-from bench.quality import humaneval, repository
-from bench.quality.contexts import Contexts
+from bench.quality import calibrate, contexts, humaneval, repository
 from bench.quality.recording import Model, RecordedEngine, Recordings
 from lsp.errors import MidlineError
 from lsp.settings import Settings
@@ -60,8 +59,12 @@ async def _humaneval(options: argparse.Namespace, engine: RecordedEngine) -> tup
 
 async def _repository(options: argparse.Namespace, engine: RecordedEngine) -> tuple[dict[str, Any], list[Any]]:
     found = repository.chosen(options.data, options.languages, options.places, options.seed)
-    variants = options.variants or ["bare", "no context"]
-    results = await repository.run(engine, found, variants, Contexts(), options.max_tokens, options.parallel)
+    sources = contexts.Contexts(options.data)
+    variants = options.variants or ["bare", contexts.WITHOUT, contexts.WITH]
+    try:
+        results = await repository.run(engine, found, variants, sources, options.max_tokens, options.parallel)
+    finally:
+        sources.close()
     if options.verbose:
         print(repository.tell_failures(results), file=sys.stderr)
     report = repository.summary(results)
@@ -69,6 +72,16 @@ async def _repository(options: argparse.Namespace, engine: RecordedEngine) -> tu
         print(repository.table(report))
     about = {"bench": "repository", "seed": options.seed, "places": len(found), "max_tokens": options.max_tokens}
     return about | report | {"machine": machine()}, results
+
+
+async def _calibrate(options: argparse.Namespace, _: RecordedEngine) -> tuple[dict[str, Any], list[Any]]:
+    results = calibrate.read(options.files, options.variant)
+    if not results:
+        raise MidlineError(f"There are no results of {options.variant!r}.", "Name files written with --out.")
+    report = calibrate.report(results)
+    if not options.json:
+        print(calibrate.table(report))
+    return {"bench": "calibrate", "variant": options.variant} | report, []
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,11 +109,15 @@ def _parser() -> argparse.ArgumentParser:
     one = command("repository", _repository, "lines and blocks of real packages")
     one.add_argument("--data", type=Path, default=user_cache_path("midline") / "quality", help="downloads")
     one.add_argument("--languages", nargs="*", default=[])
-    one.add_argument("--variants", nargs="*")
+    one.add_argument("--variants", nargs="*", choices=("bare", *contexts.variants()))
     one.add_argument("--places", type=int, default=20, help="of each language (default 20)")
     one.add_argument("--seed", type=int, default=1)
     one.add_argument("--max-tokens", type=int, default=_USUAL, help=f"as completion.max_tokens (default {_USUAL})")
     one.add_argument("--verbose", action="store_true", help="tell where it wasn't right what was expected and given")
+
+    one = command("calibrate", _calibrate, "precision against share shown, by confidence")
+    one.add_argument("files", nargs="+", type=Path, help="results written with --out")
+    one.add_argument("--variant", default=contexts.WITH, help=f"whose results (default {contexts.WITH!r})")
     return parser
 
 
