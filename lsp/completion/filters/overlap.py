@@ -1,70 +1,15 @@
-"""Post-processing: small named filters, each taking a suggestion to a better one or to nothing.
-
-A filter is a function ``(text, place) -> text`` in ``FILTERS``; add one there, with golden cases in its test. An empty
-text is no suggestion.
-"""
+"""Overlap with what stands around the cursor: left and right of it on its line, and on the lines below."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from indexer.languages import LINE_COMMENT
 from lsp.completion.nesting import QUOTE_ENDS, Open, changes, needed_before, next_line, read
-from lsp.completion.unit import Place, unit_end
-
-Filter = Callable[[str, Place], str]
+from lsp.completion.place import Place
 
 # What editors put right of the cursor by themselves.
 _CLOSERS = re.compile(r"[\s)\]}>\"'`,;:]*")
-
-
-@dataclass(frozen=True)
-class Filtered:
-    """What came out, and which filters changed it, in order."""
-
-    text: str
-    fired: tuple[str, ...]
-
-
-def apply_filters(text: str, place: Place) -> Filtered:
-    """Run the chain."""
-    fired: list[str] = []
-    for name, function in FILTERS.items():
-        changed = function(text, place)
-        if changed != text:
-            fired.append(name)
-            text = changed
-        if not text:
-            break
-    return Filtered(text, tuple(fired))
-
-
-def same_breaks(text: str, place: Place) -> str:
-    r"""Line breaks are ``\n``: editors turn that into the document's own, but show a ``\r`` as it is."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def cut_chat(text: str, place: Place) -> str:
-    """Instruction-tuned models end code with a Markdown fence and an explanation."""
-    if place.language == "markdown":
-        return text
-    for fence in re.finditer("```", text):
-        above = place.before + text[: fence.start()]
-        # Documentation has fences of its own: in a string, a comment, or a comment's line behind a star.
-        if not _open(above, place).quote and not above.rpartition("\n")[2].lstrip().startswith("*"):
-            return text[: fence.start()]
-    return text
-
-
-def drop_leading_blank(text: str, place: Place) -> str:
-    """Blank lines before the first one, where the cursor's line is blank already."""
-    blank = re.match(r"(?:[ \t]*\n)+", text)
-    if place.before.strip() or not blank:
-        return text
-    stripped = text[blank.end() :]
-    return stripped.removeprefix(place.before) if stripped.startswith(place.before) else text
 
 
 def drop_typed_again(text: str, place: Place) -> str:
@@ -75,12 +20,6 @@ def drop_typed_again(text: str, place: Place) -> str:
         return text
     text = text.lstrip(" \t").removeprefix(typed)
     return text.lstrip(" \t") if place.before[-1].isspace() else text
-
-
-def cut_unit(text: str, place: Place) -> str:
-    """What runs on behind the unit."""
-    end = unit_end(text, place)
-    return text if end is None else text[:end]
 
 
 def cut_suffix(text: str, place: Place) -> str:
@@ -143,13 +82,6 @@ def cut_closed_below(text: str, place: Place) -> str:
     return text
 
 
-def trim_end(text: str, place: Place) -> str:
-    """Blank lines and spaces at the end; all of a blank suggestion."""
-    if place.rest.strip() and text.strip():
-        return text  # the model's own space before what it found there
-    return text.rstrip()
-
-
 def _open(text: str, place: Place) -> Open:
     """What is open behind ``text``, which begins with the cursor's line."""
     return read(text, place.language, Open(quote=place.string))
@@ -178,16 +110,3 @@ def _find_rest(line: str, place: Place, history: list[tuple[int, Open]]) -> int 
 def _angles(text: str) -> int:
     """Angle brackets that ``text`` opens, less those it closes; arrows are none."""
     return text.count("<") - len(re.findall(r"(?<![-=])>", text))
-
-
-FILTERS: dict[str, Filter] = {
-    "line-breaks": same_breaks,
-    "chat": cut_chat,
-    "leading-blank": drop_leading_blank,
-    "typed-again": drop_typed_again,
-    "unit": cut_unit,
-    "suffix": cut_suffix,
-    "rest-of-line": fit_rest,
-    "closed-below": cut_closed_below,
-    "blank": trim_end,
-}

@@ -1,0 +1,41 @@
+"""A suggestion must not break what parses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lsp.completion.place import Place
+
+_MOST_PARSES = 8
+# Where a line may sensibly end: behind a bracket, a word, a string.
+_ENDS = re.compile(r"(?<=[)\]}\w\"'`;])(?=[\s)\]},;:.+\-*/=<>&|]|$)")
+
+
+def cut_errors(text: str, place: Place) -> str:
+    """A suggestion that adds errors to the document's tree is cut back to where it doesn't, or dropped.
+
+    The document often has errors before, in the statement that the cursor is in; so they are counted, before and after.
+    """
+    syntax = place.syntax
+    if syntax is None or not text.strip() or place.language in ("markdown",):
+        return text
+    before, after = syntax.errors_with(""), syntax.errors_with(text)
+    if before is None or after is None or after <= before:
+        return text
+    for shorter in _shorter(text):
+        count = syntax.errors_with(shorter)
+        if count is not None and count <= before:
+            return shorter
+    return ""
+
+
+def _shorter(text: str) -> Iterator[str]:
+    """Beginnings of ``text`` that end at a line's end, then such of its first line; few."""
+    lines = text.split("\n")
+    kept = [text.rstrip() for number in range(len(lines) - 1, 0, -1) if (text := "\n".join(lines[:number])).strip()]
+    ends = [found.start() for found in _ENDS.finditer(lines[0])]
+    parts = [lines[0][:end] for end in reversed(ends) if 0 < end < len(lines[0])]
+    most = _MOST_PARSES if not parts else _MOST_PARSES - min(3, len(parts))
+    yield from kept[:most]
+    yield from parts[: _MOST_PARSES - most]
