@@ -274,6 +274,8 @@ class Session:
         """The user changed a document."""
         self.index.typed()
         self._pace.typed(asyncio.get_running_loop().time())
+        if self._completer and document is not None and document.uri in self._running:
+            self._completer.edited(document.uri, document.source)
         self.opened(document)
 
     def opened(self, document: Document | None) -> None:

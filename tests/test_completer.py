@@ -85,9 +85,12 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def ask(engine: Engine) -> Callable[..., asyncio.Task[Completion]]:
-    completer = Completer(engine, "m", CompletionStats())
+def completer(engine: Engine) -> Completer:
+    return Completer(engine, "m", CompletionStats())
 
+
+@pytest.fixture
+def ask(completer: Completer) -> Callable[..., asyncio.Task[Completion]]:
     def start(typed: str = "", after: str = AFTER, **options: object) -> asyncio.Task[Completion]:
         cursor = at(typed, after)
         return asyncio.get_running_loop().create_task(completer.complete(cursor, max_tokens=32, **options))  # type: ignore[arg-type]
@@ -173,6 +176,18 @@ async def test_what_nobody_wants_any_more_is_stopped(engine: Engine, ask: Ask, m
     first.cancel()
     await asyncio.sleep(0.01)
     assert engine.cancelled == {0}
+
+
+@pytest.mark.parametrize(("typed", "stops"), [("n", False), ("numbe", False), ("2", True), ("n2", True)])
+async def test_an_edit_stops_what_it_refutes(
+    engine: Engine, completer: Completer, ask: Ask, typed: str, stops: bool
+) -> None:
+    ask()
+    await settle()
+    await engine.write("num")
+    completer.edited(URI, at(typed).text)
+    await settle()
+    assert (engine.cancelled == {0}) is stops
 
 
 async def test_a_failure_reaches_who_joined(engine: Engine, ask: Ask) -> None:

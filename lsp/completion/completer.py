@@ -206,6 +206,12 @@ class Completer:
         await bases.recall()
         bases.warm_up(bounded(cursor))
 
+    def edited(self, uri: str, text: str) -> None:
+        """The document's text has changed: stop what that shows to be in vain, before the next request comes."""
+        flight = self._flights.get(uri)
+        if flight and not flight.done and flight.is_refuted_by(text):
+            flight.end()
+
     def forget(self, uri: str) -> None:
         """The document was closed; what the engine holds of it stays until the room is needed."""
         self._caches.pop(uri, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 from lsp.completion.branch import Branch
@@ -72,6 +73,11 @@ class Flight:
             return typed == ""
         text = self.branches[0].text
         return text.startswith(typed) or (text != "" and typed.startswith(text) and not self.done)
+
+    def is_refuted_by(self, text: str) -> bool:
+        """Whether the document's text as it is now shows that something else was typed than what it has written."""
+        now = replace(self.cursor, text=text, offset=max(0, len(text) - len(self._after)))
+        return bool(self.branches[0].text) and not self.agrees(now)
 
     @contextlib.contextmanager
     def wanted(self) -> Iterator[None]:
