@@ -220,7 +220,8 @@ async def test_alternatives_are_not_served_by_a_single_suggestion(engine: Engine
     assert (await ask(alternatives=3)).cached
 
 
-async def test_it_is_shown_while_it_grows(engine: Engine, ask: Ask) -> None:
+async def test_it_is_shown_while_it_grows(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp.completion.completer.GROWTH_SECONDS", 0.0)
     seen: list[str] = []
     task = ask(on_growth=seen.append)
     await settle()

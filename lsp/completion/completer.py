@@ -19,6 +19,9 @@ from lsp.completion.unit import Place
 from lsp.documents import Cursor
 from lsp.engine.protocol import Done, Priority, Segment, State, Usage
 
+# How often to tell of a suggestion that grows; each time its filters run.
+GROWTH_SECONDS = 0.1
+
 
 class RunningEngine(Engine, Protocol):
     """An engine that tells its state."""
@@ -96,13 +99,16 @@ class Completer:
     async def _follow(self, flight: Flight, cursor: Cursor, on_growth: Callable[[str], None] | None) -> bool:
         """Wait until ``flight`` has ended; False as soon as it writes something else than what was typed."""
         typed = cursor.offset - flight.cursor.offset
+        told = 0.0
         with flight.wanted():
             while not flight.done:
                 await flight.growth()
                 if not flight.agrees(cursor):
                     return False
-                if on_growth and len(text := flight.branches[0].so_far()) > typed:
-                    on_growth(text[typed:])
+                if on_growth and time.perf_counter() - told > GROWTH_SECONDS:
+                    told = time.perf_counter()
+                    if text := flight.branches[0].so_far()[typed:]:
+                        on_growth(text)
         return True
 
     async def _fly(
