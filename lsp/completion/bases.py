@@ -3,15 +3,20 @@
 A base is computed once and then held while it is true to the text. A new one is computed in a sequence of its own, at
 low priority, while the old one goes on answering; then they switch. Where nothing fits, a small base answers at once,
 and a large one follows.
+
+Context is gathered then too, never while somebody waits. It stays as it is as long as it serves: whatever changes in
+it, all that stands behind has to be computed again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from lsp.completion.context import ContextSource
+from lsp.completion.pieces import MARKS, merged
 from lsp.completion.prompt import CHARS_PER_TOKEN, RENEW_LINES, Base, Layout, Match, make_base, match
 from lsp.documents import Cursor
 from lsp.engine.client import Generation
@@ -21,10 +26,13 @@ from lsp.errors import MidlineError
 # A completion that finds no base waits so long for a small one; a large one may take its time.
 SMALL_SECONDS = 1.5
 LARGE_SECONDS = 8.0
+# And its context so much more.
+CONTEXT_SECONDS = 4.0
 # What to assume of the machine before anything was measured: one core of a small laptop.
 DEFAULT_PREFILL_PER_SECOND = 100.0
 # With less context than this completions are of no use; with more they don't get better by what it costs.
 MIN_TOKENS, MAX_TOKENS = 128, 3000
+MAX_CONTEXT_TOKENS = 1000
 # A file's places that one goes back and forth between.
 MAX_PLACES = 3
 
@@ -55,29 +63,43 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Budget:
-    """How many characters a small and a large base may have on this machine."""
+    """How many characters a small and a large base may have on this machine, and the context before a large one."""
 
     small: int
     large: int
+    context: int = 0
 
     @classmethod
     def of(cls, prefill_per_second: float, n_ctx: int) -> Budget:
-        """From the measured speed (0: not measured yet), within a quarter of the context."""
+        """From the measured speed (0: not measured yet), within a quarter of the model's context, or an eighth."""
         speed = prefill_per_second or DEFAULT_PREFILL_PER_SECOND
 
-        def chars(seconds: float) -> int:
-            most = min(MAX_TOKENS, n_ctx // 4 if n_ctx else MAX_TOKENS)
+        def chars(seconds: float, most: int, share: int) -> int:
+            most = min(most, n_ctx // share if n_ctx else most)
             return int(max(MIN_TOKENS, min(most, speed * seconds)) * CHARS_PER_TOKEN)
 
-        return cls(chars(SMALL_SECONDS), chars(LARGE_SECONDS))
+        return cls(
+            chars(SMALL_SECONDS, MAX_TOKENS, 4),
+            chars(LARGE_SECONDS, MAX_TOKENS, 4),
+            chars(CONTEXT_SECONDS, MAX_CONTEXT_TOKENS, 8),
+        )
 
 
 @dataclass(eq=False)
 class Place:
-    """A base with the key of its KV sequence."""
+    """A base with the key of its KV sequence.
+
+    Args:
+        key: the sequence's.
+        base: what it begins with.
+        computed: whether the engine has read it in the background, with its context.
+        epoch: the source's when its context was gathered; None: it wasn't.
+    """
 
     key: str
     base: Base
+    computed: bool = False
+    epoch: object = None
 
 
 @dataclass
@@ -89,12 +111,14 @@ class DocumentBases:
         engine: where the sequences are.
         layout: the prompt order of the engine's model.
         budget: called for the sizes to keep to now.
+        context: where context comes from; None: there is none.
     """
 
     uri: str
     engine: Engine
     layout: Layout
     budget: Callable[[], Budget]
+    context: ContextSource | None = None
     places: list[Place] = field(default_factory=list)  # used most recently first
     _count: int = 0
     _recalling: asyncio.Task[None] | None = None
@@ -114,7 +138,7 @@ class DocumentBases:
             number = key.removeprefix(f"{self.uri}#")
             base = Base.read(segments)
             if base and number.isdigit():
-                self.places.append(Place(key, base))
+                self.places.append(Place(key, base, computed=True))
                 self._count = max(self._count, int(number))
 
     def find(self, cursor: Cursor) -> tuple[Place, Match] | None:
@@ -131,9 +155,23 @@ class DocumentBases:
         return next((pair for pair in fitting if pair[1].exact), fitting[0] if fitting else None)
 
     def start(self, cursor: Cursor, chars: int) -> tuple[Place, Match]:
-        """A new base of ``chars`` characters, in use from now on."""
+        """A new base of ``chars`` characters, in use from now on; with the context that the engine has computed."""
+        base = make_base(cursor, chars)
+        held = next((place.base for place in self.places if place.computed and place.base.context), None)
+        if held:
+            base = replace(base, context=held.context, mark=held.mark)
+        return self._begin(cursor, self._new_place(base))
+
+    async def assemble(self, cursor: Cursor) -> tuple[Place, Match]:
+        """As ``start``, for who can wait: a large base, with all its context."""
+        base = make_base(cursor, self.budget().large)
+        epoch = self.context.epoch if self.context else None
+        place = self._new_place(await self._with_context(cursor, base))
+        place.epoch = epoch
+        return self._begin(cursor, place)
+
+    def _begin(self, cursor: Cursor, place: Place) -> tuple[Place, Match]:
         self._cursor = cursor
-        place = self._new_place(make_base(cursor, chars))
         self._use(place)
         found = match(cursor, place.base)
         assert found is not None
@@ -167,7 +205,11 @@ class DocumentBases:
             self._preparing.cancel()
 
     def _wanted(self, cursor: Cursor) -> bool:
-        """Whether the base in use should be followed by another."""
+        """Whether the base in use should be followed by another, or its context be looked after."""
+        return self._outgrown(cursor) or self._is_stale(cursor, self.places[0])
+
+    def _outgrown(self, cursor: Cursor) -> bool:
+        """Whether what the base in use has of the document should be more, or other."""
         found = match(cursor, self.places[0].base) if self.places else None
         if found is None or not found.exact or found.lines > RENEW_LINES:
             return True
@@ -175,6 +217,10 @@ class DocumentBases:
         fitting = match(cursor, large)
         size = self.places[0].base.chars + len(found.middle)
         return fitting is not None and large.chars + len(fitting.middle) > 1.5 * size
+
+    def _is_stale(self, cursor: Cursor, place: Place) -> bool:
+        """Whether context may be had that the base lacks."""
+        return self.context is not None and cursor.language in MARKS and place.epoch != self.context.epoch
 
     async def _prepare_both(self, place: Place, middle: str) -> None:
         if await self._compute(place, middle) and self._cursor and self._wanted(self._cursor):
@@ -184,9 +230,17 @@ class DocumentBases:
         """Compute a large base where the cursor is, catch up with what was typed meanwhile, and switch to it."""
         cursor = self._cursor
         assert cursor is not None
-        near = self.places[0].base if self.places else None
-        place = self._target = self._new_place(make_base(cursor, self.budget().large, near))
-        found = match(cursor, place.base)
+        self._target = None  # not known before the context is
+        near = self.places[0] if self.places else None
+        epoch = self.context.epoch if self.context else None
+        base = make_base(cursor, self.budget().large, near.base if near else None)
+        base = await self._with_context(cursor, base, near.base if near else None)
+        if near and near.base.context == base.context and not self._outgrown(cursor):
+            near.epoch = epoch  # nothing better has come
+            return
+        place = self._target = self._new_place(base)
+        place.epoch = epoch
+        found = match(self._cursor or cursor, place.base)
         computed: str | None = None
         while found and found.middle != computed:
             computed = found.middle
@@ -196,6 +250,17 @@ class DocumentBases:
         self._use(place)
         if not found and len(self.places) > 1:  # the user has left, and may come back
             self.places[:2] = self.places[1::-1]
+
+    async def _with_context(self, cursor: Cursor, base: Base, near: Base | None = None) -> Base:
+        """``base`` with what is worth showing before it, as much as possible as ``near`` has it."""
+        mark = MARKS.get(cursor.language, "")
+        room = self.budget().context
+        found = match(cursor, base)
+        if self.context is None or not mark or not room or found is None:
+            return base
+        start = cursor.offset - len(found.middle) - len(base.prefix)
+        pieces = await self.context.gather(cursor, room, (start, cursor.line_end + len(base.suffix)))
+        return replace(base, context=merged(near.context if near else (), pieces, room, mark), mark=mark)
 
     async def _compute(self, place: Place, middle: str) -> bool:
         """Have the engine read a base and its middle; False where it was interrupted or failed."""
@@ -208,6 +273,7 @@ class DocumentBases:
             return False
         finally:
             generation.cancel()
+        place.computed = place.computed or generation.reason != "cancelled"
         return generation.reason != "cancelled"
 
     def _new_place(self, base: Base) -> Place:

@@ -12,6 +12,9 @@ SPM models read ``<SUF> suffix <PRE> prefix`` and go on from there; the base is 
 
 What stands right of the cursor on its line is in neither: editors change it (auto-closed brackets), and post-processing
 reconciles it with what the model wrote.
+
+Context, pieces of other files and of far away in this one, stands at the prefix's head as comments: it is the same for
+longer than all that follows.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+from lsp.completion.pieces import ContextPiece, as_comments, read_comments
 from lsp.documents import Cursor
 from lsp.engine.protocol import Segment, Special, Text
 
@@ -46,30 +50,40 @@ MAX_LINE_CHARS = 400
 
 @dataclass(frozen=True)
 class Base:
-    """What a document's prompts begin with: text before the anchor, and text after the cursor's line."""
+    """What a document's prompts begin with: context, text before the anchor, and text after the cursor's line.
+
+    Args:
+        prefix: the text before the anchor.
+        suffix: the text after the cursor's line.
+        context: what is shown of other code, in the order in which it stands.
+        mark: what begins a comment in the document's language; needed for context.
+    """
 
     prefix: str
     suffix: str
+    context: tuple[ContextPiece, ...] = ()
+    mark: str = ""
 
     @property
     def chars(self) -> int:
-        """Its size."""
+        """The size of what it has of the document."""
         return len(self.prefix) + len(self.suffix)
 
     def segments(self, middle: str, layout: Layout) -> list[Segment]:
         """The whole prompt."""
+        prefix = as_comments(self.context, self.mark) + self.prefix
         if layout == "spm":
             return [
                 Special("bos"),
                 Special("suffix"),
                 Text(self.suffix),
                 Special("prefix"),
-                Text(self.prefix + middle),
+                Text(prefix + middle),
             ]
         return [
             Special("bos"),
             Special("prefix"),
-            Text(self.prefix),
+            Text(prefix),
             Special("suffix"),
             Text(self.suffix),
             Special("middle"),
@@ -78,7 +92,7 @@ class Base:
 
     @classmethod
     def read(cls, segments: Sequence[Segment]) -> Base | None:
-        """The base of a prompt in PSM's layout; None where it isn't one."""
+        """The base of a prompt in PSM's layout, its context as one piece a file; None where it isn't one."""
         texts: dict[str, str] = {}
         name = ""
         for segment in segments:
@@ -87,7 +101,10 @@ class Base:
                 texts[name] = ""
             else:
                 texts[name] = segment.text
-        return cls(texts["prefix"], texts["suffix"]) if {"prefix", "suffix", "middle"} <= texts.keys() else None
+        if not {"prefix", "suffix", "middle"} <= texts.keys():
+            return None
+        context, mark, prefix = read_comments(texts["prefix"])
+        return cls(prefix, texts["suffix"], context, mark)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,286 @@
+"""Where context comes from besides the index: what the editor holds, and what belongs together by its name.
+
+Each source is a function that yields pieces, the best first; who calls it takes as many as there is room for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from indexer.candidates import offer, short_signature
+from indexer.chunk import Definition, Outline, split_lines
+from indexer.outline import outline
+from indexer.query import is_test
+from lsp.completion.pieces import ContextPiece
+from lsp.completion.recent import Followed, Hunk, hunks
+from lsp.documents import Cursor
+
+# Lines: around the cursor that tell what is being written; of a window; around a copied piece, above and below.
+_NEAR = (20, 5)
+_WINDOW = 10
+_COPIED = (4, 8)
+# Of a change: most lines that it shows of each side, and how near the cursor it is what is being typed.
+_HUNK_LINES = 8
+_TYPING_LINES = 3
+_MOST_HUNKS = 4
+# Of identifiers: what must be common for lines to be alike (Jaccard).
+_ALIKE = 0.15
+_TELLING = 8  # characters of a line that hardly stands in two files by chance
+_LONGEST_LINE = 200
+_LONGEST_OUTLINED = 400_000  # characters
+_IMPORT_LINES, _MOST_IMPORTS = 6, 8
+_NAME = re.compile(r"[A-Za-z_]\w{2,}")
+_HEADERS = frozenset({".h", ".hh", ".hpp", ".hxx"})
+_BODIES = (".c", ".cc", ".cpp", ".cxx", ".m", ".mm")
+_TEST_FOLDERS = ("tests", "test", "__tests__", "spec")
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another document of the editor that may be shown: its text is redacted."""
+
+    path: str
+    followed: Followed
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Its lines as they are now."""
+        return split_lines(self.followed.text)
+
+    def piece(self, first: int, last: int, score: float, reason: str) -> ContextPiece:
+        """Lines ``first`` to ``last``, from 1."""
+        text = "".join(f"{line[:_LONGEST_LINE]}\n" for line in self.lines[first - 1 : last])
+        return ContextPiece(self.path, first, last, "", text, round(score, 3), reason)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What context is wanted for.
+
+    Args:
+        cursor: the place.
+        path: of its file, as pieces name it.
+        shown: the offsets in the cursor's text between which the prompt shows it.
+        own: the cursor's document as it was, if that is known.
+        others: further documents, used most recently first.
+        stored: text and outline of a file of the workspace, if there is one that may be shown.
+    """
+
+    cursor: Cursor
+    path: str
+    shown: tuple[int, int]
+    own: Followed | None
+    others: tuple[Other, ...]
+    stored: Callable[[str], tuple[Outline, str] | None]
+
+    @cached_property
+    def line(self) -> int:
+        """The cursor's line, from 1."""
+        return self.cursor.prefix.count("\n") + 1
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Identifiers around the cursor."""
+        above, below = split_lines(self.cursor.prefix[-8000:]), split_lines(self.cursor.suffix[:4000])
+        return names_of("\n".join(above[-_NEAR[0] :] + below[: _NEAR[1]]))
+
+
+def names_of(text: str) -> frozenset[str]:
+    """The distinct identifiers of a text."""
+    return frozenset(_NAME.findall(text))
+
+
+def own_outline(asked: Asked) -> Iterator[ContextPiece]:
+    """What the prompt doesn't show of the file: what encloses the cursor, imports, and the nearest definitions."""
+    text = asked.cursor.text
+    start, end = asked.shown
+    if end - start >= len(text) or len(text) > _LONGEST_OUTLINED:
+        return
+    first, last = text.count("\n", 0, start) + 1, text.count("\n", 0, end) + 1
+    taken = outline(text, asked.cursor.language)
+    lines = split_lines(text)
+    hidden = [one for one in taken.definitions if not first <= one.line <= last]
+    around = [one for one in hidden if one.line <= asked.line <= one.end_line]
+    for one, signature in _signatures(taken, around, lambda one: one.line):
+        yield _definition_piece(asked.path, one, signature, "encloses the cursor")
+    imports = [one for one in taken.imports if not first <= one.line <= last]
+    # Those first whose names are used around the cursor.
+    for line in sorted(imports, key=lambda one: asked.names.isdisjoint(one.names))[:_MOST_IMPORTS]:
+        yield _import_piece(asked.path, lines, line.line)
+    far = [one for one in hidden if one not in around]
+    for one, signature in _signatures(taken, far, lambda one: abs(one.line - asked.line)):
+        yield _definition_piece(asked.path, one, signature, "outline of this file")
+
+
+def copied(asked: Asked) -> Iterator[ContextPiece]:
+    """What stands around the lines of another document that were just inserted in this one."""
+    for hunk in hunks(asked.own.before, asked.own.text) if asked.own else ():
+        lines = [line.strip() for line in hunk.after if len(line.strip()) >= _TELLING]
+        if len(lines) < 2:
+            continue
+        for other in asked.others:
+            span = _span_of(lines, [line.strip() for line in other.lines])
+            if span:
+                above, below = _COPIED
+                if span[1] < len(other.lines):
+                    yield other.piece(span[1] + 1, min(len(other.lines), span[1] + below), 2.0, "below what was copied")
+                if span[0] > 1:
+                    yield other.piece(max(1, span[0] - above), span[0] - 1, 1.0, "above what was copied")
+                break
+
+
+def edits(asked: Asked) -> Iterator[ContextPiece]:
+    """What was changed recently, as it was and as it is: the document edited last first, there what is nearest."""
+    if asked.own:
+        here = [
+            hunk for hunk in hunks(asked.own.before, asked.own.text) if hunk.before and not _being_typed(hunk, asked)
+        ]
+        yield from _hunk_pieces(asked.path, here, asked.line)
+    for other in asked.others:
+        found = list(hunks(other.followed.before, other.followed.text))
+        yield from _hunk_pieces(other.path, found, other.followed.line)
+
+
+def counterpart(asked: Asked) -> Iterator[ContextPiece]:
+    """What this file tests, or the other way round; the header to a source, or the other way round."""
+    opened = {other.path: other for other in asked.others}
+    for path, reason in counterparts(asked.path):
+        other = opened.get(path)
+        found = (outline(other.followed.text, other.followed.language), other.followed.text) if other else None
+        found = found or asked.stored(path)
+        if found is None:
+            continue
+        taken, text = found
+        if not is_test(path):
+            public = [one for one in taken.definitions if not one.name.startswith("_")]
+            for one, signature in _signatures(taken, public, lambda one: one.line):
+                yield _definition_piece(path, one, signature, reason)
+        yield from _similar(asked, path, split_lines(text), reason)
+        return
+
+
+def visited(asked: Asked) -> Iterator[ContextPiece]:
+    """Where the user last was in other documents."""
+    for rank, other in enumerate(asked.others):
+        line = other.followed.line
+        if 0 < line <= len(other.lines):
+            for size in (_WINDOW, _WINDOW // 2):  # the smaller where there is no room for the larger
+                first = max(1, line - size // 2)
+                yield other.piece(first, min(len(other.lines), first + size - 1), 1 / (1 + rank), "visited recently")
+
+
+def documents(asked: Asked) -> Iterator[ContextPiece]:
+    """In each other document, the lines most like those around the cursor."""
+    found = [
+        piece
+        for other in asked.others
+        for piece in _similar(asked, other.path, other.lines, "similar code in an open document")
+    ]
+    yield from sorted(found, key=lambda piece: -piece.score)
+
+
+def counterparts(path: str) -> Iterator[tuple[str, str]]:
+    """Paths that may belong to ``path`` by name, and what they would be to it."""
+    pure = PurePosixPath(path)
+    folder, stem, suffix = pure.parent, pure.stem, pure.suffix
+    tested = re.sub(r"^test_|_test$|\.(?:test|spec)$|^Test(?=[A-Z])|Tests?$|_spec$", "", stem)
+    above = folder.parent if folder.name in _TEST_FOLDERS else folder
+    if tested != stem and tested:
+        for place in _unique(folder, above, above / "src", above / "lib"):
+            yield _posix(place / f"{tested}{suffix}"), "what this tests"
+        if above.name:  # tests/pkg/test_x.py of src/pkg/x.py
+            inner = [part for part in folder.parts if part not in _TEST_FOLDERS]
+            yield _posix(PurePosixPath("src", *inner, f"{tested}{suffix}")), "what this tests"
+        return
+    named = [f"test_{stem}", f"{stem}_test", f"{stem}.test", f"{stem}.spec", f"{stem}Test", f"{stem}_spec"]
+    roots = [folder.parents[depth] for depth in range(len(folder.parents))]
+    for place in _unique(folder, *(root / name for root in (folder, *roots) for name in _TEST_FOLDERS)):
+        for name in named:
+            yield _posix(place / f"{name}{suffix}"), "its test"
+    partners = _BODIES if suffix in _HEADERS else tuple(_HEADERS) if suffix in _BODIES else ()
+    for other in partners:
+        reason = "its source" if suffix in _HEADERS else "its header"
+        yield _posix(folder / f"{stem}{other}"), reason
+        if folder.name in ("src", "include"):
+            twin = "include" if folder.name == "src" else "src"
+            yield _posix(folder.parent / twin / f"{stem}{other}"), reason
+
+
+def _unique(*folders: PurePosixPath) -> list[PurePosixPath]:
+    return list(dict.fromkeys(folders))
+
+
+def _posix(path: PurePosixPath) -> str:
+    return path.as_posix()
+
+
+def _signatures(
+    taken: Outline, wanted: list[Definition], key: Callable[[Definition], object]
+) -> Iterator[tuple[Definition, str]]:
+    """Definitions, each with its short signature, in an order."""
+    offered = offer(taken.language, taken.definitions, taken.imports, [(1, 1)])
+    for one in sorted(wanted, key=key):  # type: ignore[arg-type]
+        yield one, short_signature(one, offered)
+
+
+def _definition_piece(path: str, one: Definition, signature: str, reason: str) -> ContextPiece:
+    symbol = f"{one.scope}.{one.name}".lstrip(".")
+    return ContextPiece(path, one.line, one.end_line, symbol, f"{signature}\n", 1.0, reason)
+
+
+def _import_piece(path: str, lines: list[str], line: int) -> ContextPiece:
+    """An import as it is written, to the line that closes its brackets."""
+    last = line
+    while last < line + _IMPORT_LINES and _open("\n".join(lines[line - 1 : last])):
+        last += 1
+    text = " ".join(part.strip() for part in lines[line - 1 : last])
+    return ContextPiece(path, line, last, "", f"{text[:_LONGEST_LINE]}\n", 1.0, "imported in this file")
+
+
+def _open(text: str) -> bool:
+    return sum(map(text.count, "([{")) > sum(map(text.count, ")]}"))
+
+
+def _being_typed(hunk: Hunk, asked: Asked) -> bool:
+    return hunk.line - _TYPING_LINES <= asked.line <= hunk.line + len(hunk.after) + _TYPING_LINES
+
+
+def _hunk_pieces(path: str, found: list[Hunk], line: int) -> Iterator[ContextPiece]:
+    nearest = sorted(found, key=lambda hunk: abs(hunk.line - line))[:_MOST_HUNKS]
+    for rank, hunk in enumerate(nearest):
+        before = [text[:_LONGEST_LINE] for text in hunk.before[:_HUNK_LINES] if text.strip()]
+        after = [text[:_LONGEST_LINE] for text in hunk.after[:_HUNK_LINES] if text.strip()]
+        if not before and not after:
+            continue
+        # What only came new is shown as it is.
+        text = "".join([f"- {one}\n" for one in before] + [f"+ {one}\n" if before else f"{one}\n" for one in after])
+        last = max(hunk.line, hunk.line + len(hunk.after) - 1)
+        yield ContextPiece(path, hunk.line, last, "", text, 1 / (1 + rank), "edited recently")
+
+
+def _span_of(wanted: list[str], lines: list[str]) -> tuple[int, int] | None:
+    """First and last line (from 1) of the telling lines ``wanted`` where they follow each other; None: they don't."""
+    telling = [(number, line) for number, line in enumerate(lines, 1) if len(line) >= _TELLING]
+    for at in range(len(telling) - len(wanted) + 1):
+        if all(line == one for (_, line), one in zip(telling[at:], wanted, strict=False)):
+            return telling[at][0], telling[at + len(wanted) - 1][0]
+    return None
+
+
+def _similar(asked: Asked, path: str, lines: list[str], reason: str) -> Iterator[ContextPiece]:
+    """The window most like what stands around the cursor, if one is alike at all."""
+    best, at = _ALIKE, -1
+    names = [names_of(line) for line in lines]
+    for first in range(0, max(1, len(lines) - _WINDOW + 1), _WINDOW // 2):
+        own = frozenset().union(*names[first : first + _WINDOW])
+        score = len(own & asked.names) / max(1, len(own | asked.names))
+        if score > best:
+            best, at = score, first
+    if at >= 0:
+        shown = lines[at : at + _WINDOW]
+        text = "".join(f"{line[:_LONGEST_LINE]}\n" for line in shown)
+        yield ContextPiece(path, at + 1, at + len(shown), "", text, round(best, 3), reason)
