@@ -28,7 +28,7 @@ _cursor: ContextVar[Cursor | None] = ContextVar("cursor", default=None)
 
 
 def requested_cursor() -> Cursor | None:
-    """The place that the inline completion being handled is asked for, in the text as it was when that was asked.
+    """The place that the completion being handled is asked for, in the text as it was when that was asked.
 
     A handler begins a little later than its message is read, maybe after the next edit.
     """
@@ -54,7 +54,7 @@ class Protocol(LanguageServerProtocol):
         self._store = DocumentStore.replacing(workspace) if workspace else None
 
     def _handle_request(self, msg_id: Any, method_name: str, params: Any) -> None:
-        if isinstance(params, types.InlineCompletionParams) and self._store:
+        if isinstance(params, types.InlineCompletionParams | types.CompletionParams) and self._store:
             document = self._store.opened(params.text_document.uri)
             _cursor.set(document.cursor(params.position) if document else None)
         super()._handle_request(msg_id, method_name, params)

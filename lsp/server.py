@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
@@ -15,7 +16,10 @@ from pygls.lsp.server import LanguageServer
 
 from indexer.keeper import Freshness
 from lsp import __version__
-from lsp.documents import Document, DocumentStore, path_of
+from lsp import settings as settings_module
+from lsp.completion.inline import ACCEPTED, inline_items
+from lsp.completion.menu import TRIGGERS, Menu
+from lsp.documents import Cursor, Document, DocumentStore, path_of
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.progress import IndexProgress, WorkProgress, show_load
@@ -24,7 +28,8 @@ from lsp.session import Outbox, Session, watch_parent
 
 logger = logging.getLogger(__name__)
 
-ACCEPTED = "midline.accepted"
+PARTLY_ACCEPTED = "midline.partlyAccepted"
+WHY = "midline.why"
 # An editor that says it answers for its settings, and doesn't, must not keep midline from starting.
 CONFIGURATION_SECONDS = 5.0
 
@@ -34,8 +39,9 @@ class MidlineServer(LanguageServer):
 
     def __init__(self) -> None:
         super().__init__("midline", __version__, protocol_cls=Protocol)
-        self.session = Session(Outbox(self.warn, self.on_state, self.on_index))
+        self.session = Session(Outbox(self.warn, self.on_state, self.on_index, self.on_partial))
         self.options: Any = None  # the settings that the editor sent last
+        self.menu: Menu | None = None
         self._background: set[asyncio.Task[None]] = set()  # or asyncio would forget them
         self.load_progress = WorkProgress(self)
         self.index_progress = IndexProgress(WorkProgress(self))
@@ -60,18 +66,44 @@ class MidlineServer(LanguageServer):
         self.index_progress.show(index)
         self.protocol.notify("midline/statusChanged", self.session.status_now())
 
+    def on_partial(self, cursor: Cursor, text: str) -> None:
+        """Tell the editor what a suggestion is that will grow on."""
+        if document := self.document(cursor.uri):
+            where = document.position_at(cursor.offset)
+            position = {"line": where.line, "character": where.character}
+            told = {"uri": cursor.uri, "version": cursor.version, "position": position, "text": text}
+            self.protocol.notify("midline/partial", told)
+
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log what no request is waiting for; pygls would show its text to the user."""
         logger.error("%s", error)
 
     async def configure(self) -> None:
         """Take the settings as they are now."""
-        workspace = self.workspace
-        uris = [workspace.root_uri, *workspace.folders]
-        root = next((path for uri in uris if uri and (path := path_of(uri))), None)
-        await self.session.configure(root, await self._asked_options() or self.options)
-        for uri in workspace.text_documents:
+        await self.session.configure(self.root, await self._asked_options() or self.options)
+        for uri in self.workspace.text_documents:
             self.session.opened(self.document(uri))  # an index that was just opened knows nothing of them
+
+    @property
+    def root(self) -> Path | None:
+        """The folder that the editor has open."""
+        uris = [self.workspace.root_uri, *self.workspace.folders]
+        return next((path for uri in uris if uri and (path := path_of(uri))), None)
+
+    def offer_menu(self, client: types.InitializeParams) -> None:
+        """Offer completions for the editor's menu, if they are wanted: one that is offered is asked at each key."""
+        self.menu = Menu(client)
+        settings, _ = settings_module.load(self.root, self.options)
+        if not self.menu.wanted(settings.completion.menu):
+            return
+
+        @self.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=TRIGGERS))
+        async def completion(params: types.CompletionParams) -> types.CompletionList | None:
+            cursor, document = requested_cursor(), self.document(params.text_document.uri)
+            assert self.menu is not None
+            return await self.menu.items(
+                self.session, document, cursor, params.context, self.session.settings.completion
+            )
 
     async def _asked_options(self) -> Any:
         """The editor's settings as it answers for them; None where it doesn't."""
@@ -106,7 +138,8 @@ def make_server() -> MidlineServer:
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
         server.options = _section(params.initialization_options, None)
-        server.in_background(_end_with(params.process_id))
+        server.offer_menu(params)
+        server.in_background(_end_with(server, params.process_id))
 
     @server.feature(types.INITIALIZED)
     def initialized(_: types.InitializedParams) -> None:
@@ -123,7 +156,7 @@ def make_server() -> MidlineServer:
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def did_change(params: types.DidChangeTextDocumentParams) -> None:
-        server.session.edited(server.document(params.text_document.uri))
+        server.session.edited(server.document(params.text_document.uri), len(params.content_changes))
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def did_save(params: types.DidSaveTextDocumentParams) -> None:
@@ -145,24 +178,33 @@ def make_server() -> MidlineServer:
     @server.feature("midline/cursorMoved")
     async def cursor_moved(params: Any) -> None:
         where = types.Position(int(params.position.line), int(params.position.character))
-        await server.session.warm_up(server.document(params.textDocument.uri), where)
+        document = server.document(params.textDocument.uri)
+        if document:
+            server.session.feedback.asked(document.cursor(where))
+        await server.session.warm_up(document, where)
 
     # With options, or pygls won't announce it; in no case does it wait for the client to announce it first.
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
-        document = server.document(params.text_document.uri)
-        completion = await server.session.complete(document, requested_cursor())
-        if document is None or completion is None:
-            return None  # an empty list would wipe what Neovim shows, and this answer may be late
-        if not completion.text:
-            return types.InlineCompletionList([])
-        where = types.Range(document.position_at(completion.start), document.position_at(completion.end))
-        accepted = types.Command("Accepted", ACCEPTED)
-        return types.InlineCompletionList([types.InlineCompletionItem(completion.text, None, where, accepted)])
+        cursor, document = requested_cursor(), server.document(params.text_document.uri)
+        if server.menu:
+            server.menu.inline_asked()
+        return await inline_items(server.session, document, cursor, params.context)
 
     @server.command(ACCEPTED)
-    def accepted(*_: Any) -> None:
+    def accepted(*arguments: Any) -> None:
         server.session.stats.accepted += 1
+        if arguments and isinstance(arguments[0], str):
+            server.session.feedback.accepted(arguments[0])
+
+    @server.command(PARTLY_ACCEPTED)
+    def partly_accepted(*arguments: Any) -> None:
+        if len(arguments) == 2 and isinstance(arguments[0], str) and isinstance(arguments[1], int):
+            server.session.feedback.partly(*arguments)
+
+    @server.command(WHY)
+    def why(*_: Any) -> dict[str, Any]:
+        return server.session.why()
 
     @server.feature("midline/status")
     async def status(_: Any) -> dict[str, Any]:
@@ -190,6 +232,7 @@ def serve(tcp: tuple[str, int] | None) -> None:
             server.start_io(stdin, stdout)
     finally:
         server.session.index.stop()  # a client that vanished has not asked us to
+        server.session.feedback.close()
 
 
 def _first_client(host: str, port: int) -> socket.socket:
@@ -202,8 +245,9 @@ def _first_client(host: str, port: int) -> socket.socket:
         raise MidlineError(f"Can't listen on {host}:{port}: {error.strerror}.", "Choose another address.") from error
 
 
-async def _end_with(process_id: int | None) -> None:
+async def _end_with(server: MidlineServer, process_id: int | None) -> None:
     await watch_parent(process_id)
+    server.session.feedback.close()
     os._exit(0)  # stdin's reader may hang in a read that nothing will end
 
 

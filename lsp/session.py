@@ -19,8 +19,10 @@ from lsp import settings as settings_module
 from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
+from lsp.completion.feedback import Feedback
 from lsp.completion.pace import Pace
 from lsp.completion.stats import CompletionStats
+from lsp.completion.tally import Tally
 from lsp.documents import Cursor, Document, path_of
 from lsp.engine.client import EngineClient
 from lsp.engine.protocol import State
@@ -64,6 +66,7 @@ class Session:
     def __init__(self, outbox: Outbox) -> None:
         self.settings = Settings()
         self.stats = CompletionStats()
+        self.feedback = Feedback()
         self._outbox = outbox
         self._workspace: Path | None = None
         self._engine: EngineClient | None = None
@@ -97,6 +100,7 @@ class Session:
             for problem in problems:
                 self._warn_once(problem)
             self._excluded = pathspec.GitIgnoreSpec.from_lines(set(patterns).difference(wrong))
+            self.feedback.use(Tally() if self.settings.feedback.enabled else None)
             await self._choose_engine()
             try:
                 await self.index.configure(workspace, self.settings)
@@ -270,8 +274,10 @@ class Session:
         if self.state.state in ("ready", "busy"):
             await self._completer.warm_up(document.cursor(position))
 
-    def edited(self, document: Document | None) -> None:
-        """The user changed a document."""
+    def edited(self, document: Document | None, changes: int = 1) -> None:
+        """The user changed a document, in so many changes that the editor sent at once."""
+        if document is not None:
+            self.feedback.edited(document, changes)
         self.index.typed()
         self._pace.typed(asyncio.get_running_loop().time())
         if self._completer and document is not None and document.uri in self._running:
@@ -286,12 +292,14 @@ class Session:
 
     def saved(self, uri: str) -> None:
         """What the editor has of a document is on the disk now."""
+        self.feedback.saved(uri)
         path = path_of(uri)
         self.index.opened(path, None)
         self.index.changed(path)
 
     def closed(self, uri: str) -> None:
         """The editor closed a document."""
+        self.feedback.closed(uri)
         self.index.opened(path_of(uri), None)
         for task in (self._running.get(uri), self._ahead.pop(uri, None)):
             if task:

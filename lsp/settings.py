@@ -38,9 +38,9 @@ _IN_WORDS: dict[object, str] = {
 class Rule:
     """What one setting is for and what it may be.
 
-    ``low`` and ``high`` bound numbers, ``also`` lists values allowed besides. A ``user_only`` setting can't be
-    set by a workspace's file, which comes with whatever repository was cloned. A ``joined`` list is added to,
-    never replaced, by each further source.
+    ``low`` and ``high`` bound numbers, ``also`` lists values allowed besides, or all of them where ``kind`` is None.
+    A ``user_only`` setting can't be set by a workspace's file, which comes with whatever repository was cloned. A
+    ``joined`` list is added to, never replaced, by each further source.
     """
 
     kind: Any
@@ -54,6 +54,8 @@ class Rule:
     @property
     def allowed(self) -> str:
         """What is allowed, in words: ``"auto" or a whole number from 1 to 512``."""
+        if self.kind is None:
+            return " or ".join(map(json.dumps, self.also))
         kind = _IN_WORDS[self.kind]
         if self.joined:
             kind += ", none beginning with !"
@@ -69,6 +71,8 @@ class Rule:
         """
         if any(type(value) is type(other) and value == other for other in self.also):
             return value
+        if self.kind is None:
+            raise ValueError(self.allowed)
         try:
             converted: Any = msgspec.convert(value, self.kind)
         except msgspec.ValidationError as error:
@@ -174,6 +178,23 @@ class CompletionSettings:
     streaming: bool = _setting(
         False, bool, "Whether editors that can show it are told of a suggestion while it grows (`midline/partial`)."
     )
+    menu: Literal["auto", "always", "never"] = _setting(
+        "auto",
+        None,
+        "Whether suggestions also stand in the editor's own completion menu; auto: where it has no inline completion. "
+        "`always` counts when the editor starts.",
+        also=("auto", "always", "never"),
+    )
+    menu_first: bool = _setting(
+        False, bool, "Whether the suggestion stands above other servers' items in the menu, instead of below them."
+    )
+    menu_wait_ms: float = _setting(
+        1_000.0,
+        float,
+        "The longest that the menu waits for a suggestion, in milliseconds: other servers' items may wait with it. "
+        "What comes later is there at the next key.",
+        between=(0, 60_000),
+    )
 
     def wanted_in(self, language: str) -> bool:
         """Whether ``enabled`` and ``languages`` ask for completions in a language (an LSP identifier)."""
@@ -220,6 +241,19 @@ class PrivacySettings:
 
 
 @dataclass(frozen=True)
+class FeedbackSettings:
+    """What midline learns from what you accept."""
+
+    enabled: bool = _setting(
+        True,
+        bool,
+        "Whether to count on this machine what becomes of suggestions, and to follow it in how sure one must be to be "
+        "shown. Only counts are kept, and none leaves the machine: see privacy.md.",
+        user_only=True,
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings; each section is a table of ``midline.toml``."""
 
@@ -228,6 +262,7 @@ class Settings:
     completion: CompletionSettings = CompletionSettings()
     index: IndexSettings = IndexSettings()
     privacy: PrivacySettings = PrivacySettings()
+    feedback: FeedbackSettings = FeedbackSettings()
 
 
 _SECTIONS = {section.name: cast(Any, section.default) for section in fields(Settings)}
