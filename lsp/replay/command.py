@@ -55,17 +55,36 @@ def replay_command(
 
 
 async def replay(
-    plan: Plan, *, keys: int, seed: int, speed: float, workspace: Path, command: Sequence[str] = SERVE
+    plan: Plan,
+    *,
+    keys: int,
+    seed: int,
+    speed: float,
+    workspace: Path,
+    command: Sequence[str] = SERVE,
+    accepts: bool = True,
+    in_workspace: bool = False,
 ) -> Recording:
     """Play a plan against a server started with ``command``.
+
+    Args:
+        plan: what is typed.
+        keys: most keystrokes.
+        seed: of the typing.
+        speed: see ``Player``.
+        workspace: the folder that the editor has open.
+        command: starts the server.
+        accepts: see ``Player``.
+        in_workspace: open the files by their own names, so that they belong to the workspace, with all its context;
+            for an engine of one's own only.
 
     Raises:
         MidlineError: the server or its engine fails.
     """
     # Names that no editor uses, new each time: nothing that the engine still holds can help or be harmed.
-    name = f"midline-replay-{os.getpid()}-{time.time_ns()}:"
+    name = "file://" if in_workspace else f"midline-replay-{os.getpid()}-{time.time_ns()}:"
     async with editor(workspace, name, command) as window:
-        player = Player(window, dict(plan.initial), speed, lambda stroke: _tell(stroke, keys))
+        player = Player(window, dict(plan.initial), speed, lambda stroke: _tell(stroke, keys), accepts=accepts)
         return await player.play(keystrokes(plan, seed), keys)
 
 

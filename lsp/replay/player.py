@@ -39,6 +39,9 @@ class Stroke:
         first_token_ms: from the request's arrival in the server to the first token; None where it was cancelled.
         total_ms: from sending the request to having the answer, likewise.
         why: why the tokens of an answered request were computed.
+        screen: the suggestion on the screen when the next key came.
+        kept: whether it had been there before the key, and was typed along.
+        ahead: what was typed next, in this stint; empty where the key was a mistake.
     """
 
     number: int
@@ -57,6 +60,9 @@ class Stroke:
     first_token_ms: float | None = None
     total_ms: float | None = None
     why: dict[str, int] = field(default_factory=dict)
+    screen: str = field(default="", repr=False)
+    kept: bool = False
+    ahead: str = field(default="", repr=False)
 
 
 @dataclass
@@ -80,6 +86,7 @@ class Player:
         initial: the files' texts before the first event.
         speed: how many times faster than a person; 0: each key waits for the last one's answer and for nothing else.
         on_stroke: called after each keystroke.
+        accepts: whether suggestions are ever accepted; otherwise each text is typed to its end, whatever is suggested.
     """
 
     def __init__(
@@ -88,13 +95,17 @@ class Player:
         initial: dict[Path, str],
         speed: float,
         on_stroke: Callable[[Stroke], None] = lambda _: None,
+        *,
+        accepts: bool = True,
     ) -> None:
+        self._accepts = accepts
         self._editor = editor
         self._initial = initial
         self._speed = speed
         self._on_stroke = on_stroke
         self._ask: Ask | None = None
         self._screen = ""
+        self._kept = False
         self._cancelled: Stroke | None = None
         self._telling: list[asyncio.Task[None]] = []
 
@@ -119,6 +130,7 @@ class Player:
                 await self._wait(event.pause)
                 recording.after = await self._read(recording.after, stroke)
                 stroke.hit, stroke.right = _judge(self._screen, event.ahead)
+                stroke.screen, stroke.kept, stroke.ahead = self._screen, self._kept, event.ahead
                 self._on_stroke(stroke)
                 if len(recording.strokes) >= most:
                     break
@@ -126,7 +138,7 @@ class Player:
                 after = after if event.kind in ("step", "trim") and after else event.kind
                 await self._wait(event.pause)
             try:
-                event = typing.send(self._screen)
+                event = typing.send(self._screen if self._accepts else "")
             except StopIteration:
                 event = None
         if self._ask:
@@ -158,6 +170,7 @@ class Player:
         typed = event.edits[0].text if len(event.edits) == 1 else ""
         kept = event.kind in ("char", "enter", "tab") and typed and self._screen.startswith(typed)
         self._screen = self._screen[len(typed) :] if kept else ""
+        self._kept = bool(self._screen)
 
     def _stroke(self, event: Event, number: int, after: str) -> Stroke:
         line, column = self._editor.place(event.path, event.cursor)
@@ -187,8 +200,8 @@ class Player:
         self._take()
 
     def _take(self) -> None:
-        if self._ask and (answer := self._ask.answer):
-            self._screen = answer.text
+        if self._ask and (answer := self._ask.answer) and answer.text != self._screen:
+            self._screen, self._kept = answer.text, False
 
     async def _read(self, last: dict[str, Any], stroke: Stroke) -> dict[str, Any]:
         """Book what the totals have grown by since ``last``; returns the status as it is now."""
