@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from lsp.completion.bases import MAX_PLACES, Budget, DocumentBases
+from lsp.completion.pieces import ContextPiece
 from lsp.completion.prompt import Base
 from lsp.documents import Cursor
 from lsp.engine.client import Generation
@@ -56,8 +57,33 @@ def at(line: int, document: str = text(400), typed: str = "") -> Cursor:
     return Cursor(URI, None, "python", 1, document[:offset] + typed + document[offset:], offset + len(typed))
 
 
-def document_bases(engine: Recorder) -> DocumentBases:
-    return DocumentBases(URI, engine, "psm", lambda: Budget(300, 3000))
+def piece(name: str, count: int = 10) -> ContextPiece:
+    return ContextPiece(f"{name}.py", 1, count, "", "".join(f"{name}_{i}()\n" for i in range(count)), 1.0, "test")
+
+
+class Shelf:
+    """A source of context that has what it is told to."""
+
+    def __init__(self, *pieces: ContextPiece) -> None:
+        self.pieces = pieces
+        self.epoch: object = 0
+        self.asked: list[tuple[int, str]] = []
+
+    async def gather(
+        self, cursor: Cursor, chars: int, shown: tuple[int, int] | None = None
+    ) -> tuple[ContextPiece, ...]:
+        assert shown is not None
+        self.asked.append((chars, cursor.text[shown[0] : shown[1]]))
+        return self.pieces
+
+
+def document_bases(engine: Recorder, context: Shelf | None = None) -> DocumentBases:
+    return DocumentBases(URI, engine, "psm", lambda: Budget(300, 3000, 900), context)
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def test_nothing_fits_at_first_and_a_small_base_is_begun() -> None:
@@ -204,3 +230,110 @@ def test_the_budget_follows_the_machine_within_limits() -> None:
     assert slow.large < usual.large < fast.large
     assert slow.small <= slow.large
     assert fast.large <= 8192 // 4 * 3.3
+
+
+# -- context -----------------------------------------------------------------------------------------------------------
+
+
+async def test_context_comes_with_the_large_base_never_with_what_somebody_waits_for() -> None:
+    engine, shelf = Recorder(), Shelf(piece("other"))
+    bases = document_bases(engine, shelf)
+    small, _ = bases.start(at(100), 300)
+    assert small.base.context == ()
+    assert shelf.asked == []
+    bases.renew()
+    await settle()
+    assert "other_3()" in engine.requests[-1][1][2].text  # type: ignore[union-attr]
+    await engine.answer()
+    assert bases.places[0].base.context == shelf.pieces
+    chars, shown = shelf.asked[0]
+    assert chars == 900
+    assert shown == bases.places[0].base.prefix + text(400)[
+        at(100).offset - len(middle_of(engine)) : at(100).line_end
+    ] + (bases.places[0].base.suffix)
+
+
+def middle_of(engine: Recorder) -> str:
+    last = engine.requests[-1][1][-1]
+    assert isinstance(last, Text)
+    return last.text
+
+
+async def test_a_jump_takes_the_context_along_that_the_engine_has_computed() -> None:
+    engine, shelf = Recorder(), Shelf(piece("other"))
+    bases = document_bases(engine, shelf)
+    bases.start(at(100), 300)
+    bases.renew()
+    await settle()
+    assert bases.start(at(200), 300)[0].base.context == (), "it isn't computed yet"
+    bases.find(at(100))
+    await engine.answer()
+    jumped, _ = bases.start(at(300), 300)
+    assert jumped.base.context == shelf.pieces
+    prompts = [
+        [segment.text for segment in base.segments("", "psm") if isinstance(segment, Text)]
+        for base in (bases.places[1].base, jumped.base)
+    ]
+    head = prompts[0][0].index("\n\n")
+    assert prompts[0][0][:head] == prompts[1][0][:head], "the ledger shares what both begin with"
+
+
+async def test_context_is_looked_after_once_for_each_news_and_computed_only_if_it_is_worth_it() -> None:
+    engine, shelf = Recorder(), Shelf(piece("other"))
+    bases = document_bases(engine, shelf)
+    bases.start(at(100), 300)
+    bases.renew()
+    await settle()
+    await engine.answer()
+    for epoch in (0, 1, 1, 2, 2, 2):
+        shelf.epoch = epoch
+        bases.find(at(100, typed="x"))
+        bases.renew()
+        await settle()
+    assert len(shelf.asked) == 3
+    assert len(engine.requests) == 1, "nothing new was found"
+    shelf.pieces = (piece("other"), piece("more", 30))
+    shelf.epoch = 3
+    bases.renew()
+    await settle()
+    assert len(engine.requests) == 2
+    await engine.answer()
+    assert bases.places[0].base.context == shelf.pieces
+    bases.find(at(100, typed="xy"))
+    bases.renew()
+    await settle()
+    assert len(engine.requests) == 2
+
+
+async def test_who_can_wait_has_all_the_context_at_once() -> None:
+    shelf = Shelf(piece("other"))
+    bases = document_bases(Recorder(), shelf)
+    place, found = await bases.assemble(at(100))
+    assert place.base.context == shelf.pieces
+    assert found.exact
+    assert place.base.chars > 1000
+    assert bases.find(at(100, typed="x"))[0] is place  # type: ignore[index]
+
+
+async def test_context_taken_over_from_an_earlier_session_is_not_computed_again() -> None:
+    engine, shelf = Recorder(), Shelf(piece("other"))
+    bases = document_bases(engine, shelf)
+    place, found = await bases.assemble(at(100))
+    engine.held = {place.key: place.base.segments(found.middle, "psm")}
+    later = document_bases(engine, shelf)
+    await later.recall()
+    assert later.find(at(100)) is not None
+    later.renew()
+    await settle()
+    assert len(shelf.asked) == 2
+    assert engine.requests == []
+    assert [one.path for one in later.places[0].base.context] == ["other.py"]
+
+
+async def test_where_a_language_has_no_comments_there_is_no_context() -> None:
+    shelf = Shelf(piece("other"))
+    bases = document_bases(Recorder(), shelf)
+    cursor = at(100)
+    place, _ = await bases.assemble(Cursor(URI, None, "json", 1, cursor.text, cursor.offset))
+    assert place.base.context == ()
+    assert shelf.asked == []

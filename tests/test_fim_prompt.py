@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lsp.completion.pieces import ContextPiece
 from lsp.completion.prompt import HOLD_CHARS, HOLD_LINES, MAX_LINE_CHARS, Base, bounded, make_base, match
 from lsp.documents import Cursor
 from lsp.engine.protocol import Special, Text
@@ -225,6 +226,28 @@ def test_a_base_is_read_back_from_its_prompt(prefix: str, suffix: str, middle: s
     # As the engine tells it: without empty texts.
     told = [segment for segment in base.segments(middle, "psm") if not isinstance(segment, Text) or segment.text]
     assert Base.read(told) == base
+
+
+@pytest.mark.parametrize("layout", ["psm", "spm"])
+def test_context_stands_at_the_head_of_the_prefix_and_is_read_back(layout: str) -> None:
+    pieces = (
+        ContextPiece("a.py", 3, 3, "f", "f(x, y)\n", 1.0, "used here"),
+        ContextPiece("a.py", 7, 8, "", "g = 1\n\nh = 2\n", 1.0, "similar code"),
+        ContextPiece("b/c.py", 1, 1, "g", "g()\n", 1.0, "used here"),
+    )
+    base = Base("def h():\n", "\nend\n", pieces, "#")
+    segments = base.segments("    re", layout)  # type: ignore[arg-type]
+    head = "# --- a.py\n# f(x, y)\n# g = 1\n# \n# h = 2\n# --- b/c.py\n# g()\n\ndef h():\n"
+    assert [segment.text for segment in segments if isinstance(segment, Text) and segment.text.startswith(head)]
+    if layout == "psm":
+        read = Base.read(segments)
+        assert read is not None
+        assert (read.prefix, read.suffix, read.mark) == (base.prefix, base.suffix, "#")
+        assert [(piece.path, piece.text) for piece in read.context] == [
+            ("a.py", "f(x, y)\ng = 1\n\nh = 2\n"),
+            ("b/c.py", "g()\n"),
+        ]
+        assert read.segments("    re", "psm") == segments
 
 
 def test_what_is_no_infilling_prompt_gives_no_base() -> None:

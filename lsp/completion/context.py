@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +33,7 @@ __all__ = ["ContextPiece", "ContextSource", "Sources", "WorkspaceContext"]
 RESERVED = 0.5
 """Of the budget: for the index, where there is one."""
 
+_DOCUMENTS = 8  # of the editor that are looked into, used most recently first
 _TEXT = 0.8  # of what pieces take; the rest are comment marks and files' names
 _SHORTEST = 4  # characters of a line that says something
 
@@ -178,11 +180,16 @@ class WorkspaceContext:
                 yield ContextPiece(one.path, one.start_line, one.end_line, one.symbol, one.text, one.score, one.reason)
 
     def _others(self, cursor: Cursor, documents: Iterable[Followed], index: Index | None) -> Iterator[Other]:
+        """The documents that may be shown."""
         rules = index.rules if index else FileRules()
-        for one in documents:
-            if one.uri != cursor.uri and one.path and "\0" not in one.text and self._shows(one.path, rules):
-                redacted = replace(one, text=_redacted(one.text), before=_redacted(one.before))
-                yield Other(self._name(one.path), redacted)
+        fit = (
+            one
+            for one in documents
+            if one.uri != cursor.uri and one.path and "\0" not in one.text and self._shows(one.path, rules)
+        )
+        for one in islice(fit, _DOCUMENTS):
+            assert one.path
+            yield Other(self._name(one.path), replace(one, text=_redacted(one.text), before=_redacted(one.before)))
 
     def _shows(self, path: Path, rules: FileRules) -> bool:
         """Whether an open document may be shown: what the index would leave out stays out, wherever it is."""
