@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,10 +16,12 @@ from hypothesis import strategies as st
 
 from lsp.cli import main
 from lsp.errors import MidlineError
+from lsp.replay.editor import Answer, Ask
 from lsp.replay.history import plan_history
-from lsp.replay.keystrokes import KEYS, Event, keystrokes
+from lsp.replay.keystrokes import KEYS, Edit, Event, keystrokes
 from lsp.replay.pairs import pairs
 from lsp.replay.plan import Plan, Stint, plan_files, plan_text
+from lsp.replay.player import Player
 
 PATH = Path("/a/file.py")
 OTHER = Path("/a/other.py")
@@ -207,6 +212,55 @@ def test_replay_needs_something_to_replay(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit) as exit_:
         main(["replay", "x.py", "--keys", "0"])
     assert exit_.value.code == 2
+
+
+class _Oracle:
+    """An editor in which the suggestion is what stands next in ``text``, a few characters of it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def is_open(self, path: Path) -> bool:
+        return True
+
+    def edit(self, path: Path, edits: Sequence[Edit]) -> None:
+        pass
+
+    def move(self, path: Path, offset: int) -> None:
+        pass
+
+    def place(self, path: Path, offset: int) -> tuple[int, int]:
+        return 1, offset + 1
+
+    def ask(self, path: Path, offset: int) -> Ask:
+        async def answer() -> Answer:
+            # Every third place: between them a suggestion lives on by being typed along.
+            return Answer(self._text[offset : offset + 6] if offset % 3 == 0 else self._text[offset : offset + 2], 1.0)
+
+        return Ask("", asyncio.get_running_loop().create_task(answer()))
+
+    async def accepted(self) -> None:
+        pass
+
+    async def status(self) -> dict[str, Any]:
+        counts = {"tokens_evaluated": 0, "tokens_prewarmed": 0}
+        return {"completion": counts, "last_completion": None, "engine": {}}
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_each_stroke_tells_what_was_on_the_screen_and_what_came_next(accepts: bool) -> None:
+    text, path = "alpha = beta + gamma + delta + epsilon", Path("/w/a.py")
+    plan = Plan({path: ""}, [Stint(path, 0, 0, text)])
+    editor: Any = _Oracle(text)
+    player = Player(editor, dict(plan.initial), 0, accepts=accepts)
+    recording = asyncio.run(player.play(keystrokes(plan, 2), 100))
+    judged = [stroke for stroke in recording.strokes if stroke.ahead]
+    assert all(stroke.screen and stroke.ahead.startswith(stroke.screen) for stroke in judged)
+    assert (recording.accepted > 0) == accepts
+    if not accepts:
+        assert recording.characters_typed >= len(text)
+        # A place comes again behind a mistake that was taken back.
+        assert list(dict.fromkeys(stroke.ahead for stroke in judged)) == [text[i:] for i in range(1, len(text))]
 
 
 @pytest.mark.model
