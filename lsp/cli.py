@@ -96,6 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="how the running engine is doing")
     status.add_argument("--json", action="store_true", help="print one JSON document")
     status.set_defaults(handler=_status)
+
+    stats = commands.add_parser("stats", help="what became of suggestions: accepted, rejected, and how long they lived")
+    stats.add_argument("--erase", action="store_true", help="remove these counts from the disk")
+    stats.add_argument("--json", action="store_true", help="print one JSON document")
+    stats.set_defaults(handler=_stats)
     return parser
 
 
@@ -153,6 +158,12 @@ def _status(arguments: argparse.Namespace) -> int:
     from lsp.status import status_command
 
     return status_command(arguments.json)
+
+
+def _stats(arguments: argparse.Namespace) -> int:
+    from lsp.stats import stats_command
+
+    return stats_command(erase_all=arguments.erase, as_json=arguments.json)
 
 
 def _place(text: str) -> tuple[Path, int, int | None]:
