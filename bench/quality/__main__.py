@@ -22,22 +22,29 @@ _USUAL = Settings().completion.max_tokens
 DATA = _CHECKOUT.parent / "shared" / "data"
 
 
+Outcome = tuple[dict[str, Any], list[dict[str, Any]], str]
+"""The report, each result, and the report for people where it has a form of its own."""
+
+
 def main() -> int:
     """Run the bench; returns the exit code."""
     options = _parser().parse_args()
     try:
-        report, results = asyncio.run(_run(options))
+        report, results, text = asyncio.run(_run(options))
     except MidlineError as error:
         print(error, file=sys.stderr)
         return 1
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps({"report": report, "results": results}, ensure_ascii=False, indent=1))
-    print_report(report, options.json)
+    if text and not options.json:
+        print(text)
+    else:
+        print_report(report, options.json)
     return 0
 
 
-async def _run(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+async def _run(options: argparse.Namespace) -> Outcome:
     model = Model(allowed=not options.no_model)
     engine = RecordedEngine(Recordings(options.recordings), model, length=0)
     try:
@@ -47,17 +54,17 @@ async def _run(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[s
         print(f"the model was asked {model.asked} times", file=sys.stderr)
 
 
-async def _humaneval(options: argparse.Namespace, engine: RecordedEngine) -> tuple[dict[str, Any], list[Any]]:
+async def _humaneval(options: argparse.Namespace, engine: RecordedEngine) -> Outcome:
     chosen = humaneval.tasks(options.data)[: options.tasks]
     variants = options.variants or list(humaneval.VARIANTS)
     results = await humaneval.run(engine, chosen, variants, options.max_tokens, options.parallel)
     if options.verbose:
         humaneval.tell_failures(results)
     about = {"bench": "humaneval", "max_tokens": options.max_tokens}
-    return about | humaneval.summary(results) | {"machine": machine()}, results
+    return about | humaneval.summary(results) | {"machine": machine()}, results, ""
 
 
-async def _repository(options: argparse.Namespace, engine: RecordedEngine) -> tuple[dict[str, Any], list[Any]]:
+async def _repository(options: argparse.Namespace, engine: RecordedEngine) -> Outcome:
     found = repository.chosen(options.data, options.languages, options.places, options.seed)
     sources = contexts.Contexts(options.data)
     variants = options.variants or ["bare", contexts.WITHOUT, contexts.WITH]
@@ -68,20 +75,16 @@ async def _repository(options: argparse.Namespace, engine: RecordedEngine) -> tu
     if options.verbose:
         print(repository.tell_failures(results), file=sys.stderr)
     report = repository.summary(results)
-    if not options.json:
-        print(repository.table(report))
     about = {"bench": "repository", "seed": options.seed, "places": len(found), "max_tokens": options.max_tokens}
-    return about | report | {"machine": machine()}, results
+    return about | report | {"machine": machine()}, results, repository.table(report)
 
 
-async def _calibrate(options: argparse.Namespace, _: RecordedEngine) -> tuple[dict[str, Any], list[Any]]:
+async def _calibrate(options: argparse.Namespace, _: RecordedEngine) -> Outcome:
     results = calibrate.read(options.files, options.variant)
     if not results:
         raise MidlineError(f"There are no results of {options.variant!r}.", "Name files written with --out.")
     report = calibrate.report(results)
-    if not options.json:
-        print(calibrate.table(report))
-    return {"bench": "calibrate", "variant": options.variant} | report, []
+    return {"bench": "calibrate", "variant": options.variant} | report, [], calibrate.table(report)
 
 
 def _parser() -> argparse.ArgumentParser:
