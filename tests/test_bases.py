@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import zlib
 
 from lsp.completion.bases import MAX_PLACES, Budget, DocumentBases
 from lsp.completion.pieces import ContextPiece
 from lsp.completion.prompt import Base
 from lsp.documents import Cursor
 from lsp.engine.client import Generation
+from lsp.engine.ledger import Ledger
 from lsp.engine.protocol import Done, Failed, Priority, Segment, Special, Text, Usage
 
 URI = "file:///a.py"
@@ -328,6 +331,64 @@ async def test_context_taken_over_from_an_earlier_session_is_not_computed_again(
     assert len(shelf.asked) == 2
     assert engine.requests == []
     assert [one.path for one in later.places[0].base.context] == ["other.py"]
+
+
+class Counter(Recorder):
+    """Reads prompts at once, by the ledger, and counts the tokens that it had to compute, by priority."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger(8, 100_000)
+        self.evaluated: dict[str, list[int]] = {"completion": [], "anchor": []}
+        self.reused = 0  # by the latest prompt
+
+    def generate(
+        self,
+        key: str,
+        prompt: list[Segment],
+        *,
+        max_tokens: int,
+        branches: int = 1,
+        priority: Priority = "completion",
+    ) -> Generation:
+        words = [re.findall(r"\w+|\s+|.", s.text) if isinstance(s, Text) else [s.name] for s in prompt]
+        wanted = [zlib.crc32(word.encode()) for part in words for word in part]
+        plan = self.ledger.plan(key, wanted, 1)
+        self.ledger.apply(plan, key)
+        self.ledger.extend(plan.seq, wanted[plan.reused :])
+        self.ledger.release(plan.seq)
+        self.evaluated[priority].append(len(wanted) - plan.reused)
+        self.reused = plan.reused
+        generation = super().generate(key, prompt, max_tokens=max_tokens, branches=branches, priority=priority)
+        generation.put(Done(1, "length", Usage()))
+        return generation
+
+
+async def test_typing_with_context_computes_one_or_two_tokens_a_key() -> None:
+    engine, shelf = Counter(), Shelf(piece("other", 20))
+    bases = document_bases(engine, shelf)
+    typed = "".join(f"    value_{i} = compute(value_{i - 1}, {i})\n" for i in range(30))
+    for count in range(len(typed)):
+        cursor = at(200, typed=typed[:count])
+        place, found = bases.find(cursor) or bases.start(cursor, 300)
+        engine.generate(place.key, place.base.segments(found.middle, "psm"), max_tokens=5)
+        shelf.epoch = count // 50  # there is always news, of which little is worth computing
+        bases.renew()
+        await settle()
+    keys = engine.evaluated["completion"][1:]
+    assert sum(keys) / len(keys) <= 2
+    assert len(shelf.asked) <= len(typed) // 50 + 3
+    assert len(engine.evaluated["anchor"]) <= 6, "one large base at first, and one every dozen lines or so"
+    assert bases.places[0].base.context == shelf.pieces
+
+
+async def test_two_documents_share_the_context_that_both_begin_with() -> None:
+    engine, shelf = Counter(), Shelf(piece("other", 20))
+    for uri in (URI, "file:///b.py"):
+        bases = DocumentBases(uri, engine, "psm", lambda: Budget(300, 3000, 900), shelf)
+        place, found = await bases.assemble(at(100 if uri == URI else 300))
+        engine.generate(place.key, place.base.segments(found.middle, "psm"), max_tokens=5)
+    assert engine.reused > len(re.findall(r"\w+", shelf.pieces[0].text))
 
 
 async def test_where_a_language_has_no_comments_there_is_no_context() -> None:
