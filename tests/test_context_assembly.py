@@ -18,7 +18,7 @@ from indexer.scan import Workload
 from lsp.completion.context import ContextPiece, Sources, WorkspaceContext
 from lsp.completion.pieces import as_comments, cost, merged, read_comments
 from lsp.completion.recent import Hunk, RecentEdits, hunks
-from lsp.completion.sources import counterparts
+from lsp.completion.sources import counterpart_of
 from lsp.documents import Cursor, Document
 
 SERVICE = '''import json
@@ -189,39 +189,40 @@ def test_visited_places_and_open_documents(workspace: Path) -> None:
 
 def test_the_matching_file_is_shown(workspace: Path, index: Index) -> None:
     context = WorkspaceContext(RecentEdits(), lambda: index, workspace, wanted=Sources.only("counterpart"))
-    document = opened(workspace / "tests/test_store.py")
-    replaced(document, "def test_x():\n    Sto")
-    pieces = gather(context, cursor_in(document))
-    assert pieces == ()  # the source isn't where a test's name says
-    write_tree(workspace, {"shop/test_store.py": "x"})
-    document = opened(workspace / "shop/test_store.py", "def test_x():\n    Sto")
+    document = opened(workspace / "tests/test_store.py", "def test_x():\n    Sto")
     pieces = gather(context, cursor_in(document))
     assert "Store.save_row(row, overwrite)\n" in texts(pieces)
     assert {piece.reason for piece in pieces} == {"what this tests"}
+    pieces = gather(context, cursor_in(opened(workspace / "shop/store.py")))
+    assert pieces == () or {piece.reason for piece in pieces} == {"its test"}
 
 
 @pytest.mark.parametrize(
-    ("path", "other"),
+    ("path", "other", "reason"),
     [
-        ("pkg/test_x.py", "pkg/x.py"),
-        ("tests/test_x.py", "src/x.py"),
-        ("tests/pkg/test_x.py", "src/pkg/x.py"),
-        ("src/x.test.ts", "src/x.ts"),
-        ("src/__tests__/x.spec.tsx", "src/x.tsx"),
-        ("a/x_test.go", "a/x.go"),
-        ("a/XTest.java", "a/X.java"),
-        ("a/x.c", "a/x.h"),
-        ("src/x.cpp", "include/x.hpp"),
-        ("a/x.h", "a/x.c"),
-        ("pkg/x.py", "pkg/test_x.py"),
-        ("pkg/x.py", "tests/test_x.py"),
-        ("a/x.go", "a/x_test.go"),
-        ("a/x.ts", "a/__tests__/x.test.ts"),
+        ("pkg/test_x.py", "pkg/x.py", "what this tests"),
+        ("tests/test_x.py", "src/pkg/x.py", "what this tests"),
+        ("tests/pkg/test_x.py", "src/pkg/x.py", "what this tests"),
+        ("src/x.test.ts", "src/x.ts", "what this tests"),
+        ("src/__tests__/x.spec.tsx", "src/x.tsx", "what this tests"),
+        ("a/x_test.go", "a/x.go", "what this tests"),
+        ("a/XTest.java", "a/X.java", "what this tests"),
+        ("a/x.c", "a/x.h", "its header"),
+        ("src/x.cpp", "include/x.hpp", "its header"),
+        ("a/x.h", "a/x.c", "its source"),
+        ("pkg/x.py", "tests/pkg/test_x.py", "its test"),
+        ("a/x.go", "a/x_test.go", "its test"),
+        ("a/x.ts", "a/__tests__/x.test.ts", "its test"),
     ],
 )
-def test_counterparts(path: str, other: str) -> None:
-    assert other in dict(counterparts(path))
-    assert path not in dict(counterparts(path))
+def test_counterparts(path: str, other: str, reason: str) -> None:
+    elsewhere = f"quite/other/{other.rpartition('/')[2]}"
+    assert counterpart_of(path, [path, "setup.py", elsewhere, other]) == (other, reason)
+    assert counterpart_of(path, [path, "setup.py"]) == ("", "")
+
+
+def test_of_several_counterparts_that_nothing_tells_apart_none_is_taken() -> None:
+    assert counterpart_of("tests/test_utils.py", ["a/utils.py", "b/utils.py"]) == ("", "")
 
 
 def test_around_copied_lines_their_source_is_shown(workspace: Path) -> None:
@@ -230,7 +231,7 @@ def test_around_copied_lines_their_source_is_shown(workspace: Path) -> None:
     recent.opened(store)
     recent.opened(service)
     pasted = "    def fetch_row(self, item):\n        return self.rows[item]\n"
-    replaced(service, SERVICE + pasted)
+    replaced(service, SERVICE + "    # from the store\n" + pasted + "        print(row)\n")
     recent.edited(service)
     pieces = gather(only(workspace, recent, "copied"), cursor_in(service))
     assert [piece.reason for piece in pieces] == ["above what was copied", "below what was copied"]

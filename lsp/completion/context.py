@@ -147,6 +147,7 @@ class WorkspaceContext:
             shown,
             next((one for one in documents if one.uri == cursor.uri), None),
             tuple(self._others(cursor, documents, index)),
+            index.view().by_path if index else (),
             lambda path: index.outline(path) if index and self._allows(path) else None,
         )
         reserved = int(chars * RESERVED) if index and self.wanted.mix else 0

@@ -6,9 +6,10 @@ Each source is a function that yields pieces, the best first; who calls it takes
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise, takewhile
 from pathlib import PurePosixPath
 
 from indexer.candidates import offer, short_signature
@@ -35,8 +36,10 @@ _LONGEST_OUTLINED = 400_000  # characters
 _IMPORT_LINES, _MOST_IMPORTS = 6, 8
 _NAME = re.compile(r"[A-Za-z_]\w{2,}")
 _HEADERS = frozenset({".h", ".hh", ".hpp", ".hxx"})
-_BODIES = (".c", ".cc", ".cpp", ".cxx", ".m", ".mm")
-_TEST_FOLDERS = ("tests", "test", "__tests__", "spec")
+_BODIES = frozenset({".c", ".cc", ".cpp", ".cxx", ".m", ".mm"})
+_TEST_FOLDERS = frozenset({"tests", "test", "__tests__", "spec", "src", "lib", "include"})
+_TEST_NAMES = ("test_{}", "{}_test", "{}.test", "{}.spec", "{}Test", "{}_spec")
+_TEST_NAME = re.compile(r"^test_|_test$|\.(?:test|spec)$|(?<=\w)Tests?$|_spec$")
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class Asked:
         shown: the offsets in the cursor's text between which the prompt shows it.
         own: the cursor's document as it was, if that is known.
         others: further documents, used most recently first.
-        stored: text and outline of a file of the workspace, if there is one that may be shown.
+        paths: of the workspace's files.
+        stored: text and outline of one of them, if it may be shown.
     """
 
     cursor: Cursor
@@ -75,6 +79,7 @@ class Asked:
     shown: tuple[int, int]
     own: Followed | None
     others: tuple[Other, ...]
+    paths: Iterable[str]
     stored: Callable[[str], tuple[Outline, str] | None]
 
     @cached_property
@@ -119,11 +124,9 @@ def own_outline(asked: Asked) -> Iterator[ContextPiece]:
 def copied(asked: Asked) -> Iterator[ContextPiece]:
     """What stands around the lines of another document that were just inserted in this one."""
     for hunk in hunks(asked.own.before, asked.own.text) if asked.own else ():
-        lines = [line.strip() for line in hunk.after if len(line.strip()) >= _TELLING]
-        if len(lines) < 2:
-            continue
-        for other in asked.others:
-            span = _span_of(lines, [line.strip() for line in other.lines])
+        lines = _telling(hunk.after)
+        for other in asked.others if len(lines) > 1 else ():
+            span = _longest_run([line for _, line in lines], _telling(other.lines))
             if span:
                 above, below = _COPIED
                 if span[1] < len(other.lines):
@@ -148,19 +151,18 @@ def edits(asked: Asked) -> Iterator[ContextPiece]:
 def counterpart(asked: Asked) -> Iterator[ContextPiece]:
     """What this file tests, or the other way round; the header to a source, or the other way round."""
     opened = {other.path: other for other in asked.others}
-    for path, reason in counterparts(asked.path):
-        other = opened.get(path)
-        found = (outline(other.followed.text, other.followed.language), other.followed.text) if other else None
-        found = found or asked.stored(path)
-        if found is None:
-            continue
-        taken, text = found
-        if not is_test(path):
-            public = [one for one in taken.definitions if not one.name.startswith("_")]
-            for one, signature in _signatures(taken, public, lambda one: one.line):
-                yield _definition_piece(path, one, signature, reason)
-        yield from _similar(asked, path, split_lines(text), reason)
+    path, reason = counterpart_of(asked.path, {**dict.fromkeys(opened), **dict.fromkeys(asked.paths)})
+    other = opened.get(path)
+    found = (outline(other.followed.text, other.followed.language), other.followed.text) if other else None
+    found = found or (asked.stored(path) if path else None)
+    if found is None:
         return
+    taken, text = found
+    if not is_test(path):
+        public = [one for one in taken.definitions if not one.name.startswith("_")]
+        for one, signature in _signatures(taken, public, lambda one: one.line):
+            yield _definition_piece(path, one, signature, reason)
+    yield from _similar(asked, path, split_lines(text), reason)
 
 
 def visited(asked: Asked) -> Iterator[ContextPiece]:
@@ -183,39 +185,41 @@ def documents(asked: Asked) -> Iterator[ContextPiece]:
     yield from sorted(found, key=lambda piece: -piece.score)
 
 
-def counterparts(path: str) -> Iterator[tuple[str, str]]:
-    """Paths that may belong to ``path`` by name, and what they would be to it."""
+def counterpart_of(path: str, paths: Iterable[str]) -> tuple[str, str]:
+    """The one of ``paths`` that belongs to ``path`` by its name, and what it is to it; empty where there is none.
+
+    It need not lie beside it: of several, that in folders of the most similar names; none where that doesn't tell.
+    """
+    names = _counterpart_names(path)
+    folders = _folders(path)
+    found = sorted(
+        (order, -len(folders & _folders(other)), len(folders ^ _folders(other)), other)
+        for other in paths
+        if other != path and (order := names.get(other.rpartition("/")[2], (-1, ""))[0]) >= 0
+    )
+    if not found or (len(found) > 1 and found[0][:3] == found[1][:3]):
+        return "", ""
+    best = found[0][3]
+    return best, names[best.rpartition("/")[2]][1]
+
+
+def _counterpart_names(path: str) -> dict[str, tuple[int, str]]:
+    """Names of files that may belong to ``path``, each with its rank and what it would be to it."""
     pure = PurePosixPath(path)
-    folder, stem, suffix = pure.parent, pure.stem, pure.suffix
-    tested = re.sub(r"^test_|_test$|\.(?:test|spec)$|^Test(?=[A-Z])|Tests?$|_spec$", "", stem)
-    above = folder.parent if folder.name in _TEST_FOLDERS else folder
-    if tested != stem and tested:
-        for place in _unique(folder, above, above / "src", above / "lib"):
-            yield _posix(place / f"{tested}{suffix}"), "what this tests"
-        if above.name:  # tests/pkg/test_x.py of src/pkg/x.py
-            inner = [part for part in folder.parts if part not in _TEST_FOLDERS]
-            yield _posix(PurePosixPath("src", *inner, f"{tested}{suffix}")), "what this tests"
-        return
-    named = [f"test_{stem}", f"{stem}_test", f"{stem}.test", f"{stem}.spec", f"{stem}Test", f"{stem}_spec"]
-    roots = [folder.parents[depth] for depth in range(len(folder.parents))]
-    for place in _unique(folder, *(root / name for root in (folder, *roots) for name in _TEST_FOLDERS)):
-        for name in named:
-            yield _posix(place / f"{name}{suffix}"), "its test"
-    partners = _BODIES if suffix in _HEADERS else tuple(_HEADERS) if suffix in _BODIES else ()
-    for other in partners:
-        reason = "its source" if suffix in _HEADERS else "its header"
-        yield _posix(folder / f"{stem}{other}"), reason
-        if folder.name in ("src", "include"):
-            twin = "include" if folder.name == "src" else "src"
-            yield _posix(folder.parent / twin / f"{stem}{other}"), reason
+    stem, suffix = pure.stem, pure.suffix
+    tested = _TEST_NAME.sub("", stem)
+    if tested and tested != stem:
+        return {f"{tested}{suffix}": (0, "what this tests")}
+    names: dict[str, tuple[int, str]] = {}
+    if suffix in _HEADERS:
+        names |= {f"{stem}{other}": (0, "its source") for other in _BODIES}
+    elif suffix in _BODIES:
+        names |= {f"{stem}{other}": (0, "its header") for other in _HEADERS}
+    return names | {f"{name.format(stem)}{suffix}": (1, "its test") for name in _TEST_NAMES}
 
 
-def _unique(*folders: PurePosixPath) -> list[PurePosixPath]:
-    return list(dict.fromkeys(folders))
-
-
-def _posix(path: PurePosixPath) -> str:
-    return path.as_posix()
+def _folders(path: str) -> frozenset[str]:
+    return frozenset(path.split("/")[:-1]) - _TEST_FOLDERS
 
 
 def _signatures(
@@ -262,13 +266,25 @@ def _hunk_pieces(path: str, found: list[Hunk], line: int) -> Iterator[ContextPie
         yield ContextPiece(path, hunk.line, last, "", text, 1 / (1 + rank), "edited recently")
 
 
-def _span_of(wanted: list[str], lines: list[str]) -> tuple[int, int] | None:
-    """First and last line (from 1) of the telling lines ``wanted`` where they follow each other; None: they don't."""
-    telling = [(number, line) for number, line in enumerate(lines, 1) if len(line) >= _TELLING]
-    for at in range(len(telling) - len(wanted) + 1):
-        if all(line == one for (_, line), one in zip(telling[at:], wanted, strict=False)):
-            return telling[at][0], telling[at + len(wanted) - 1][0]
-    return None
+def _telling(lines: Iterable[str]) -> list[tuple[int, str]]:
+    """The lines that hardly stand in two files by chance, with their numbers."""
+    return [(number, text) for number, line in enumerate(lines, 1) if len(text := line.strip()) >= _TELLING]
+
+
+def _longest_run(wanted: list[str], lines: list[tuple[int, str]]) -> tuple[int, int] | None:
+    """First and last number of the longest run of two or more of ``lines`` that ``wanted`` has too; None: of none."""
+    pairs: dict[tuple[str, str], list[int]] = {}
+    for at, ((_, one), (_, next_)) in enumerate(pairwise(lines)):
+        pairs.setdefault((one, next_), []).append(at)
+    best: tuple[int, int] | None = None
+    longest = 1
+    for start, pair in enumerate(pairwise(wanted)):
+        for at in pairs.get(pair, ()):
+            here = zip(wanted[start:], (line for _, line in lines[at:]), strict=False)
+            length = sum(1 for _ in takewhile(lambda both: both[0] == both[1], here))
+            if length > longest:
+                longest, best = length, (lines[at][0], lines[at + length - 1][0])
+    return best
 
 
 def _similar(asked: Asked, path: str, lines: list[str], reason: str) -> Iterator[ContextPiece]:
