@@ -8,11 +8,11 @@ vim.api.nvim_create_user_command('Midline', function(args)
   require('midline').command(args.args)
 end, {
   nargs = '?',
-  desc = 'midline: status, restart, enable or disable',
+  desc = 'midline: status, why, restart, enable or disable',
   complete = function(lead)
     return vim.tbl_filter(function(name)
       return vim.startswith(name, lead)
-    end, { 'disable', 'enable', 'restart', 'status' })
+    end, { 'disable', 'enable', 'restart', 'status', 'why' })
   end,
 })
 
@@ -22,6 +22,8 @@ for name, call in pairs({
   ['accept-word'] = [[<C-g>u<Cmd>lua require('midline').accept('word')<CR>]],
   ['accept-line'] = [[<C-g>u<Cmd>lua require('midline').accept('line')<CR>]],
   ['dismiss'] = [[<Cmd>lua require('midline').dismiss()<CR>]],
+  ['next'] = [[<Cmd>lua require('midline').next()<CR>]],
+  ['previous'] = [[<Cmd>lua require('midline').previous()<CR>]],
 }) do
   vim.keymap.set('i', ('<Plug>(midline-%s)'):format(name), call, { desc = 'midline: ' .. name })
 end

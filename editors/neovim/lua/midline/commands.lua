@@ -27,6 +27,20 @@ function M.status()
   end)
 end
 
+function M.why()
+  local client = midline.client()
+  if not client then
+    return M.status()
+  end
+  client:request('workspace/executeCommand', { command = 'midline.why' }, function(err, why)
+    if err then
+      return midline.notify('no answer: ' .. (err.message or vim.inspect(err)), vim.log.levels.ERROR)
+    end
+    local lines = require('midline.why').describe(why)
+    vim.lsp.util.open_floating_preview(lines, 'text', { border = 'rounded', title = ' midline: why ', wrap = true })
+  end)
+end
+
 function M.restart()
   for _, client in ipairs(clients()) do
     client:stop()

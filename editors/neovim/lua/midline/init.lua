@@ -14,7 +14,14 @@ M.config = {
   settings = {}, -- as in midline.toml
   enabled = true,
   debounce_ms = 100, -- Neovim 0.11 only; the built-in of 0.12 has its own 200
-  keymaps = { accept = '<Tab>', accept_word = '<M-Right>', accept_line = '<M-Down>', dismiss = '<C-]>' },
+  keymaps = {
+    accept = '<Tab>',
+    accept_word = '<M-Right>',
+    accept_line = '<M-Down>',
+    dismiss = '<C-]>',
+    next = '<M-]>',
+    previous = '<M-[>',
+  },
 }
 
 M.is_setup = false
@@ -70,7 +77,8 @@ end
 
 --- What vim.lsp.config() is given; a user's own vim.lsp.config('midline', …) comes on top.
 local function lsp_config()
-  local settings = { midline = next(M.config.settings) and M.config.settings or vim.empty_dict() }
+  -- What is shown as ghost text needn't stand in the popup menu, too.
+  local settings = { midline = vim.tbl_deep_extend('keep', M.config.settings, { completion = { menu = 'never' } }) }
   return {
     cmd = M.config.cmd,
     filetypes = M.config.filetypes,
@@ -92,6 +100,9 @@ local function lsp_config()
           suggestion.ask_again() -- somebody may have been typing while the model loaded
         end
       end,
+      ['midline/partial'] = function(_, params, ctx)
+        suggestion.grow(ctx.client_id, params)
+      end,
     },
     on_init = function(client)
       suggestion.watch(client)
@@ -103,8 +114,8 @@ local function lsp_config()
   }
 end
 
---- Map `key` in Insert mode to `plug` while a suggestion is shown, and to what it did before otherwise.
-local function map(key, plug, desc)
+--- Map `key` in Insert mode to `plug` while `applies`, and to what it did before otherwise.
+local function map(key, plug, desc, applies)
   local raw = vim.api.nvim_replace_termcodes(key, true, true, true)
   local otherwise = ('<Plug>(midline-else-%s)'):format(key:gsub('[<>]', ''))
   for _, previous in ipairs(vim.api.nvim_get_keymap('i')) do
@@ -121,9 +132,16 @@ local function map(key, plug, desc)
     vim.keymap.set('i', otherwise, key)
   end
   vim.keymap.set('i', key, function()
-    return suggestion.visible() and vim.fn.pumvisible() == 0 and plug or otherwise
+    return applies() and vim.fn.pumvisible() == 0 and plug or otherwise
   end, { expr = true, remap = true, desc = desc })
 end
+
+local function attached()
+  return #vim.lsp.get_clients({ name = NAME, bufnr = 0 }) > 0
+end
+
+-- What works without a suggestion on screen: these ask for some.
+local applies = { next = attached, previous = attached }
 
 --- Configure midline and start it for the buffers it is meant for. See |midline-setup|.
 ---@param opts? midline.Config
@@ -153,7 +171,7 @@ function M.setup(opts)
   for name, key in pairs(M.config.keymaps or {}) do
     if key then
       local plug = name:gsub('_', '-')
-      map(key, ('<Plug>(midline-%s)'):format(plug), 'midline: ' .. plug)
+      map(key, ('<Plug>(midline-%s)'):format(plug), 'midline: ' .. plug, applies[name] or suggestion.visible)
     end
   end
   vim.lsp.config(NAME, lsp_config())
@@ -163,6 +181,16 @@ end
 M.accept = suggestion.accept
 M.dismiss = suggestion.dismiss
 M.visible = suggestion.visible
+
+--- Show the next alternative to the suggestion on screen; asks for suggestions where there is none.
+function M.next()
+  suggestion.cycle(1)
+end
+
+--- As `next`, the other way round.
+function M.previous()
+  suggestion.cycle(-1)
+end
 
 ---@return vim.lsp.Client? # the client of the current buffer, or else any
 function M.client()
@@ -185,7 +213,7 @@ function M.command(name)
   local commands = require('midline.commands')
   local run = commands[name == '' and 'status' or name]
   if not run then
-    return M.notify(('no command `%s`: status, restart, enable or disable.'):format(name), vim.log.levels.ERROR)
+    return M.notify(('no command `%s`: status, why, restart, enable or disable.'):format(name), vim.log.levels.ERROR)
   end
   run()
 end

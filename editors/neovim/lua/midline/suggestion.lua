@@ -1,4 +1,4 @@
---- The suggestion at the cursor: asked for, kept in step with what is typed, accepted in parts, dropped.
+--- The suggestion at the cursor: asked for, kept in step with what is typed, chosen, accepted in parts, dropped.
 ---
 --- Who asks also draws: Neovim's own `vim.lsp.inline_completion` where it exists, else `midline.ghost`. Both do it
 --- through `client:request`, so that is where this module sits. It adds what the built-in leaves out: superseded
@@ -7,6 +7,7 @@
 local M = {}
 
 local METHOD = 'textDocument/inlineCompletion'
+local INVOKED = 1 -- InlineCompletionTriggerKind
 
 M.enabled = true
 
@@ -23,16 +24,32 @@ M.enabled = true
 ---@field client vim.lsp.Client
 ---@field command? lsp.Command to be run when all of it was accepted
 ---@field draw fun(items: table[]) show these LSP items instead of what is shown
+---@field partial? boolean more of it is still to come
+---@field choices? midline.Suggestion[] what the user, who asked, may choose from
+---@field chosen? integer which of them this is
+
+---@class midline.Pending
+---@field client vim.lsp.Client
+---@field place midline.Place
+---@field draw fun(items: table[])
+---@field id? integer
 
 local current ---@type midline.Suggestion?
-local pending ---@type { client: vim.lsp.Client, id: integer? }?
+local pending ---@type midline.Pending?
 local dismissed ---@type { buf: integer, tick: integer }?
+local wished ---@type { buf: integer, tick: integer, step: integer }? an explicit request that is to be sent
 
 ---@return midline.Place
 local function here()
   local row, col = unpack(vim.api.nvim_win_get_cursor(0))
   local line = vim.api.nvim_get_current_line()
   return { buf = vim.api.nvim_get_current_buf(), row = row - 1, before = line:sub(1, col), after = line:sub(col + 1) }
+end
+
+---@param at { buf: integer, tick: integer }?
+---@param buf integer
+local function unchanged_since(at, buf)
+  return at ~= nil and at.buf == buf and at.tick == vim.api.nvim_buf_get_changedtick(buf)
 end
 
 local function inserting()
@@ -130,11 +147,65 @@ function M.follow()
   end
 end
 
+--- A suggestion under way has grown: show what there is of it.
+---@param client_id integer
+---@param params { uri: string, position: lsp.Position, text: string } as `midline/partial` says
+function M.grow(client_id, params)
+  local asked = pending
+  if not asked or asked.client.id ~= client_id or not inserting() then
+    return
+  end
+  local place, encoding = asked.place, asked.client.offset_encoding
+  local line, character = params.position.line, params.position.character
+  local here_too = params.uri == vim.uri_from_bufnr(place.buf)
+    and line == place.row
+    and character == vim.str_utfindex(place.before, encoding, #place.before, false)
+  local grown = { place = place, text = params.text, replaced = 0, client = asked.client, draw = asked.draw, partial = true }
+  local rest = here_too and rest_of(grown)
+  if rest then
+    show(vim.tbl_extend('force', grown, { place = here(), text = rest }))
+  end
+end
+
+--- Show the next of `suggestion.choices` that fits what was typed, `step` further on; false where there is none.
+---@param suggestion midline.Suggestion
+---@param step integer
+local function choose(suggestion, step)
+  local choices = suggestion.choices or {}
+  for further = 1, #choices - 1 do
+    local chosen = (suggestion.chosen - 1 + step * further) % #choices + 1
+    local rest = rest_of(choices[chosen])
+    if rest and rest ~= suggestion.text then
+      local now = { place = here(), text = rest, choices = choices, chosen = chosen, draw = suggestion.draw }
+      show(vim.tbl_extend('force', choices[chosen], now))
+      return true
+    end
+  end
+  return false
+end
+
+--- Show the next alternative to what is shown, or the previous one; asks for some if there are none yet.
+---@param step 1|-1
+function M.cycle(step)
+  M.follow()
+  if not inserting() or not M.enabled then
+    return
+  elseif current and current.choices then
+    choose(current, step)
+    return
+  end
+  local buf = vim.api.nvim_get_current_buf()
+  wished = { buf = buf, tick = vim.api.nvim_buf_get_changedtick(buf), step = step }
+  dismissed = nil
+  cancel()
+  vim.api.nvim_exec_autocmds('CursorMovedI', { buffer = buf }) -- what asking listens to
+end
+
 --- Drop the suggestion and whatever has been asked for.
 function M.clear()
   cancel()
   show(nil)
-  dismissed = nil
+  dismissed, wished = nil, nil
 end
 
 --- As `clear`, and don't ask again before the text changes.
@@ -169,6 +240,17 @@ local parts = {
   line = [[^\n*[^\n]*]],
 }
 
+--- Tell the server that a part was accepted.
+---@param suggestion midline.Suggestion
+---@param taken string
+local function report_part(suggestion, taken)
+  local id = vim.tbl_get(suggestion, 'command', 'arguments', 1)
+  if id then
+    local command = { title = 'Accepted', command = 'midline.partlyAccepted', arguments = { id, vim.fn.strchars(taken) } }
+    suggestion.client:exec_cmd(command, { bufnr = suggestion.place.buf })
+  end
+end
+
 --- Insert the suggestion, or its next part, keeping the rest shown.
 ---@param part? 'word'|'line' default: all of it
 ---@return boolean # whether there was a suggestion
@@ -190,6 +272,7 @@ function M.accept(part)
   vim.api.nvim_win_set_cursor(0, { place.row + #lines, (#lines == 1 and col or 0) + #lines[#lines] })
   if rest ~= '' then
     show(vim.tbl_extend('force', suggestion, { place = here(), text = rest }))
+    report_part(suggestion, taken)
     return true
   end
   show(nil)
@@ -197,6 +280,31 @@ function M.accept(part)
     suggestion.client:exec_cmd(suggestion.command, { bufnr = place.buf })
   end
   return true
+end
+
+--- Show what the server suggests.
+---@param items table[]
+---@param asked midline.Pending
+---@param wish? { step: integer } of the user who asked for it
+local function answer(items, asked, wish)
+  local choices = {} ---@type midline.Suggestion[]
+  for _, item in ipairs(items) do
+    choices[#choices + 1] = read(item, asked.place, asked.client)
+  end
+  local first, shown = choices[1], current
+  local rest = first and inserting() and rest_of(first)
+  if not first then
+    show(nil)
+  elseif rest then -- else the text has changed since: the answer to the next request is on its way
+    local suggestion = vim.tbl_extend('force', first, { place = here(), text = rest, draw = asked.draw })
+    if wish then
+      suggestion.choices, suggestion.chosen = choices, 1
+    end
+    local known = wish and shown and shown.text == rest
+    if not (known and choose(suggestion, wish.step)) then
+      show(suggestion)
+    end
+  end
 end
 
 --- Watch over the client's requests for inline completion.
@@ -209,13 +317,21 @@ function M.watch(client)
       return request(self, method, params, handler, buf)
     end
     local place = here()
-    local tick = vim.api.nvim_buf_get_changedtick(place.buf)
-    local unwanted = dismissed and dismissed.buf == place.buf and dismissed.tick == tick
-    if buf ~= place.buf or not M.enabled or unwanted or not inserting() then
+    if buf ~= place.buf or not M.enabled or unchanged_since(dismissed, buf) or not inserting() then
       return false
     end
+    local wish = unchanged_since(wished, buf) and wished or nil
+    wished = nil
+    if wish then
+      params.context = { triggerKind = INVOKED }
+    elseif current and current.choices and rest_of(current) then
+      return false -- the user has chosen
+    end
     cancel()
-    local asked = { client = client }
+    local function draw(items)
+      handler(nil, { items = items }, { method = METHOD, client_id = client.id, bufnr = buf, params = params })
+    end
+    local asked = { client = client, place = place, draw = draw } ---@type midline.Pending
     pending = asked
     local sent, id = request(self, method, params, function(err, result, ctx)
       if pending ~= asked then
@@ -223,21 +339,12 @@ function M.watch(client)
       end
       pending = nil
       if err then
+        if current and current.partial then
+          show(nil) -- it grows no more
+        end
         return handler(err, result, ctx)
       end
-      local item = result and (result.items or result)[1]
-      local suggestion = item and read(item, place, client)
-      if not suggestion then
-        return show(nil)
-      end
-      local rest = inserting() and rest_of(suggestion)
-      if rest then -- else the text has changed since: the answer to the next request is on its way
-        suggestion.place, suggestion.text = here(), rest
-        suggestion.draw = function(items)
-          handler(nil, { items = items }, ctx)
-        end
-        show(suggestion)
-      end
+      answer(result and (result.items or result) or {}, asked, wish)
     end, buf)
     asked.id = id
     return sent, id
