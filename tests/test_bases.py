@@ -71,6 +71,10 @@ class Shelf:
         self.pieces = pieces
         self.epoch: object = 0
         self.asked: list[tuple[int, str]] = []
+        self.private: set[str] = set()
+
+    def permits(self, path: str) -> bool:
+        return path not in self.private
 
     async def gather(
         self, cursor: Cursor, chars: int, shown: tuple[int, int] | None = None
@@ -331,6 +335,18 @@ async def test_context_taken_over_from_an_earlier_session_is_not_computed_again(
     assert len(shelf.asked) == 2
     assert engine.requests == []
     assert [one.path for one in later.places[0].base.context] == ["other.py"]
+
+
+async def test_what_has_become_private_is_not_taken_over() -> None:
+    engine, shelf = Recorder(), Shelf(piece("other"))
+    bases = document_bases(engine, shelf)
+    place, found = await bases.assemble(at(100))
+    engine.held = {place.key: place.base.segments(found.middle, "psm")}
+    shelf.private = {"other.py"}
+    for source in (shelf, None):
+        later = document_bases(engine, source)
+        await later.recall()
+        assert later.find(at(100)) is None
 
 
 class Counter(Recorder):

@@ -256,6 +256,9 @@ def test_what_rules_exclude_is_never_shown_even_if_it_is_open(workspace: Path, i
     pieces = gather(context, cursor_in(opened(workspace / "shop/service.py")), 5000)
     assert {piece.path for piece in pieces} <= {"shop/store.py", "tests/test_store.py", "shop/__init__.py"}
     assert "abc" not in texts(pieces)
+    assert [
+        name for name in ("shop/store.py", ".env", "local/notes.py", "shop/report.py") if context.permits(name)
+    ] == ["shop/store.py"]
 
 
 def test_secrets_of_open_documents_are_painted_over(workspace: Path) -> None:

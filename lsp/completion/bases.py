@@ -137,9 +137,14 @@ class DocumentBases:
         for key, segments in (await self.engine.recall(f"{self.uri}#")).items():
             number = key.removeprefix(f"{self.uri}#")
             base = Base.read(segments)
-            if base and number.isdigit():
+            if base and number.isdigit() and self._permits(base):
                 self.places.append(Place(key, base, computed=True))
                 self._count = max(self._count, int(number))
+
+    def _permits(self, base: Base) -> bool:
+        """Whether a base from before shows only what may still be shown."""
+        paths = {piece.path for piece in base.context}
+        return not paths or (self.context is not None and all(map(self.context.permits, paths)))
 
     def find(self, cursor: Cursor) -> tuple[Place, Match] | None:
         """The base that fits ``cursor`` best, if one does: an exact one before one that is a little off."""

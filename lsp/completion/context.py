@@ -34,6 +34,7 @@ RESERVED = 0.5
 """Of the budget: for the index, where there is one."""
 
 _DOCUMENTS = 8  # of the editor that are looked into, used most recently first
+_LONGEST = 300_000  # characters of one of them
 _TEXT = 0.8  # of what pieces take; the rest are comment marks and files' names
 _SHORTEST = 4  # characters of a line that says something
 
@@ -44,6 +45,10 @@ class ContextSource(Protocol):
     @property
     def epoch(self) -> object:
         """Another one when so much has changed that gathering again may find more."""
+        ...
+
+    def permits(self, path: str) -> bool:
+        """Whether pieces of a file (their `path`) may be shown by the rules of now."""
         ...
 
     async def gather(
@@ -123,6 +128,11 @@ class WorkspaceContext:
         """There is news: the index has become ready."""
         self._touched += 1
 
+    def permits(self, path: str) -> bool:
+        """See `ContextSource.permits`; whether rules ignore it is looked up on the disk."""
+        index = self.index()
+        return self._shows((self.workspace or Path("/")) / path, index.rules if index else FileRules())
+
     async def gather(
         self, cursor: Cursor, chars: int, shown: tuple[int, int] | None = None
     ) -> tuple[ContextPiece, ...]:
@@ -145,7 +155,7 @@ class WorkspaceContext:
             cursor,
             self._name(cursor.path) if cursor.path else cursor.uri,
             shown,
-            next((one for one in documents if one.uri == cursor.uri), None),
+            next((_painted(one) for one in documents if one.uri == cursor.uri and _is_fit(one)), None),
             tuple(self._others(cursor, documents, index)),
             index.view().by_path if index else (),
             lambda path: index.outline(path) if index and self._allows(path) else None,
@@ -176,21 +186,18 @@ class WorkspaceContext:
         if index is None or mix is None or room <= 0:
             return
         cursor = asked.cursor
+        first, last = asked.shown_lines
         for one in index.context_for(asked.path, cursor.prefix, cursor.text[cursor.offset :], int(room * _TEXT), mix):
-            if self._allows(one.path):
+            is_shown = one.path == asked.path and first <= one.start_line <= last
+            if not is_shown and self._allows(one.path):
                 yield ContextPiece(one.path, one.start_line, one.end_line, one.symbol, one.text, one.score, one.reason)
 
     def _others(self, cursor: Cursor, documents: Iterable[Followed], index: Index | None) -> Iterator[Other]:
         """The documents that may be shown."""
         rules = index.rules if index else FileRules()
-        fit = (
-            one
-            for one in documents
-            if one.uri != cursor.uri and one.path and "\0" not in one.text and self._shows(one.path, rules)
-        )
-        for one in islice(fit, _DOCUMENTS):
-            assert one.path
-            yield Other(self._name(one.path), replace(one, text=_redacted(one.text), before=_redacted(one.before)))
+        fit = ((one, one.path) for one in documents if one.uri != cursor.uri and one.path and _is_fit(one))
+        for one, path in islice((pair for pair in fit if self._shows(pair[1], rules)), _DOCUMENTS):
+            yield Other(self._name(path), _painted(one))
 
     def _shows(self, path: Path, rules: FileRules) -> bool:
         """Whether an open document may be shown: what the index would leave out stays out, wherever it is."""
@@ -199,7 +206,7 @@ class WorkspaceContext:
         root = self.workspace
         if root and path.is_relative_to(root):
             return not is_ignored(root, path.relative_to(root).as_posix(), rules)
-        return not is_ignored(path.parent, path.name, rules)
+        return bool(path.name) and not is_ignored(path.parent, path.name, rules)
 
     def _allows(self, path: str) -> bool:
         """Whether a file of the index may be shown: the rules may have changed since it was indexed."""
@@ -248,6 +255,15 @@ def _around(cursor: Cursor, lines: int = 60) -> tuple[int, int]:
         start = max(0, cursor.text.rfind("\n", 0, start))
         end = cursor.text.find("\n", end) + 1 or len(cursor.text)
     return start, end
+
+
+def _is_fit(one: Followed) -> bool:
+    return len(one.text) <= _LONGEST and "\0" not in one.text
+
+
+def _painted(one: Followed) -> Followed:
+    """A document without its secrets."""
+    return replace(one, text=_redacted(one.text), before=_redacted(one.before))
 
 
 @lru_cache(maxsize=32)

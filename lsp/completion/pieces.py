@@ -15,6 +15,10 @@ from indexer.languages import LINE_COMMENT
 
 # Begins the line that names a piece's file; what a file itself begins with is hardly ever that.
 _FILE = "--- "
+# When a context is followed by another.
+_WORTH = 0.25  # of the budget; for less, what follows the context isn't computed again
+_USEFUL = 0.34  # of the old context, by its characters
+_GROWN = 1.5  # times the budget
 _HEAD = re.compile(rf"(\S{{1,4}}) {_FILE}")
 
 MARKS = LINE_COMMENT | {"css": "//", "svelte": "//", "vue": "//"}
@@ -120,11 +124,6 @@ def merged(old: Sequence[ContextPiece], new: Sequence[ContextPiece], chars: int,
     held = _telling(kept)
     fresh = (*kept, *(piece for piece in new if not _covers(held, piece)))
     return fresh if cost(fresh, mark) <= _GROWN * chars else tuple(new)
-
-
-_WORTH = 0.25  # of the budget; for less, what follows the context isn't computed again
-_USEFUL = 0.34  # of the old context, by its characters
-_GROWN = 1.5  # times the budget
 
 
 def _telling(pieces: Iterable[ContextPiece]) -> set[str]:

@@ -88,6 +88,13 @@ class Asked:
         return self.cursor.prefix.count("\n") + 1
 
     @cached_property
+    def shown_lines(self) -> tuple[int, int]:
+        """The first and the last line that the prompt shows, from 1."""
+        start, end = self.shown
+        first = self.cursor.text.count("\n", 0, start) + 1
+        return first, first + self.cursor.text.count("\n", start, end)
+
+    @cached_property
     def names(self) -> frozenset[str]:
         """Identifiers around the cursor."""
         above, below = split_lines(self.cursor.prefix[-8000:]), split_lines(self.cursor.suffix[:4000])
@@ -105,7 +112,7 @@ def own_outline(asked: Asked) -> Iterator[ContextPiece]:
     start, end = asked.shown
     if end - start >= len(text) or len(text) > _LONGEST_OUTLINED:
         return
-    first, last = text.count("\n", 0, start) + 1, text.count("\n", 0, end) + 1
+    first, last = asked.shown_lines
     taken = outline(text, asked.cursor.language)
     lines = split_lines(text)
     hidden = [one for one in taken.definitions if not first <= one.line <= last]
