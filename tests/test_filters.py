@@ -30,8 +30,9 @@ CLOSED_BY_THE_EDITOR = [
     case("a call in a call", "python", "print(¦)", "len(x))\n", "len(x)"),
     case("a call in a call, left open", "python", "print(¦)", "len(x)\n", "len(x)"),
     case("what comes behind it", "python", "print(¦)", "x) + 1\n", "x"),
-    case("more is opened than closed", "python", "print(¦)", "\n    a,\n)\n", ""),
-    case("more is opened than closed, on this line", "python", "print(¦)", "foo(\n    a,\n))\n", ""),
+    case("a call over several lines", "python", "print(¦)", "\n    a,\n)\n", "\n    a,\n"),
+    case("a call in a call, over several lines", "python", "print(¦)", "foo(\n    a,\n))\n", "foo(\n    a,\n)"),
+    case("more is opened than closed", "python", "print(¦)", "foo(\n    a,\n", ""),
     case("a string", "python", 'print("¦")', 'hello")\n', "hello"),
     case("a string, left open", "python", 'print("¦")', "hello\n", "hello"),
     case("a string, closed alone", "python", 'print("¦")', 'hello"\n', "hello"),
@@ -51,7 +52,7 @@ CLOSED_BY_THE_EDITOR = [
     case("a bracket in a comment", "python", "# see (¦)", "below)\n", "below"),
     case("a comment would hide the bracket", "python", "f(¦)", "x  # the x\n", ""),
     case("a body", "javascript", "if (x) {¦}", " return 1; }\n", " return 1; "),
-    case("a body on the next lines", "javascript", "if (x) {¦}", "\n  return 1;\n}\n", ""),
+    case("a body on the next lines", "javascript", "if (x) {¦}", "\n  return 1;\n}\n", "\n  return 1;\n"),
     case("a callback", "javascript", "f(() => {¦});", " g(); });\n", " g(); "),
     case("a semicolon", "c", "int x = ¦;", "f(a[1]);\n", "f(a[1])"),
     case("a semicolon, left open", "c", "int x = ¦;", "0\n", "0"),
@@ -209,7 +210,7 @@ def test_any_text_at_any_place(before: str, after: str, text: str, language: str
     assert not result.text.endswith("\n")
     assert result.text == "" or result.text.strip()
     if place.rest.strip():
-        assert "\n" not in result.text
+        assert result.text.count("\n") <= 8
     else:
         assert result.text == result.text.rstrip()
         assert result.text in text or place.before.strip() == "" or "typed-again" in result.fired

@@ -35,7 +35,15 @@ TEXT_BELOW = 'def f():\n    """Do x.\n\n    ¦\n    """\n    a()\n'
 
 PYTHON = [
     case("a statement ends with its line", "python", "x = ¦", "compute(1)■\ny = 2\n"),
-    case("nothing to add", "python", "x = 1¦\ny = 2", "■\nz = 3\n"),
+    case("nothing to add", "python", "x = 1¦", "■\nz = 3\n"),
+    case("nothing that comes to what is below", "python", "if a:\n    x = 1¦\n    y = 2", "■\n    z = 3\n\nb()\n"),
+    case("what comes to what is below", "python", "if a:\n    x = 1¦\n    y = 2", "\n    z = 3■\n    y = 2\n"),
+    case("a block before what is below", "python", "x = 1¦\ny = 2", "\nif x:\n    a()\n\n    b()■\ny = 2\n"),
+    case("what comes to the end of the block", "python", "if a:\n    b()¦\nc()", "\nelif d:\n    e()■\nc()\n"),
+    case("what is below, soon", "python", "def f():\n    ¦\n    c()", "a()\n\n    b()■\n\n    c()\n"),
+    case("what is below, never", "python", "def f():\n    ¦\n    c()", "a()■\n\n    b()\n\n" + "    d()\n" * 8),
+    case("the line after the one below", "python", "def f():\n    ¦\n    c()\n    d(1)", "a()■\n    c(1)\n    d(1)\n"),
+    case("a jump over what is below", "python", "def f():\n    ¦\n    return x", "a()■\n    return y\n"),
     case("an open bracket goes on", "python", "x = foo(¦", "\n    1,\n    2,\n)■\ny = 2\n"),
     case("arguments aligned", "python", "x = ¦", "foo(a,\n        b)■\ny = 2"),
     case("a bracket in a string is none", "python", "x = ¦", "'('■\ny = 2\n"),
@@ -74,12 +82,14 @@ PYTHON = [
     case("an empty line: a paragraph", "python", "¦", "a = 1\nb = 2■\n\nc = 3\n"),
     case("an empty line: a body", "python", "def f():\n    ¦", "for x in y:\n        a()\n\n    return b■\ng()\n"),
     case("an empty line: the rest of a body", "python", "def f():\n    a()\n    ¦\n\ng()", "b()\n\n    c()■\n\nh()\n"),
-    case("an empty line: the middle of a body", "python", "def f():\n    ¦\n    b()", "a()\n    c()■\n\n    d()\n"),
+    case(
+        "an empty line: the middle of a body", "python", "def f():\n    ¦\n    b()", "a()\n    c()■\n\n    d()\ne()\n"
+    ),
     case(
         "an empty line: the middle of a body, a block",
         "python",
         "def f():\n    ¦\n    b()",
-        "if x:\n        a()■\n    c()",
+        "if x:\n        a()■\n    c()\ne()\n",
     ),
     case("an empty line: the body of a loop", "python", "for x in y:\n    ¦\nf()", "a()\n\n    b()■\nc()\n"),
     case("an empty line: a member", "python", "class A:\n    ¦", "def f(self):\n        a()■\n\n    def g(self):\n"),
@@ -105,7 +115,7 @@ PYTHON = [
     ),
     case("meeting the suffix in a block", "python", "def f(¦\n    a = 1\n", "x):■\n    a = 1\n    b = 2\n"),
     case("what is below, in a bracket", "python", "f(\n    ¦\n    b,\n)", "g(\n        a,\n    ),■\n    b,\n"),
-    case("the beginning of a line below", "python", "¦\nx = 1\n", "x = 12\ny = 2■\n\n"),
+    case("the beginning of a line below", "python", "def f():\n    ¦\n    x = 1\n", "x = 12\n    y = 2■\n\nz\n"),
     case("a comment ends with its line", "python", "# the bi¦", "ggest (of all■\nx = 1\n"),
     case(
         "a finished comment is answered", "python", "# the sum of xs¦", "\ndef total(xs):\n    return sum(xs)■\n\nx\n"
@@ -274,13 +284,18 @@ def test_a_unit_that_is_not_known_to_end(language: str, document: str, model: st
     ("language", "document", "model"),
     [
         case("brackets closed by the editor", "python", "print(¦)", "x, y)■\nz\n"),
-        case("a whole call", "python", "if ¦:", "foo(\n    1):■"),
-        case("nothing on this line", "javascript", "f(() => {¦})", "■\n  a();\n})\n"),
+        case("a whole call", "python", "if ¦:", "foo(\n    1)■:\n"),
+        case("the line ends first", "python", "print(¦)", "x■\ny\n"),
+        case("arguments over several lines", "python", "print(¦)", "\n    a,\n    b,\n)■\nx\n"),
+        case("a body over several lines", "javascript", "f(() => {¦})", "\n  a();\n  b();\n})■\n"),
+        case("lines that never end", "python", "print(¦)", "a,■\n" + "    b,\n" * 9),
+        case("lines before what is there", "go", "\t¦return err\n", "a()\n\tb()\n\treturn err■\n"),
     ],
 )
-def test_with_something_right_of_the_cursor_the_line_is_the_unit(language: str, document: str, model: str) -> None:
+def test_with_something_right_of_the_cursor_that_is_to_be_met(language: str, document: str, model: str) -> None:
+    """On this line, or on a few more in a bracket or from the line's start."""
     text = model.replace("■", "")
-    assert ends(text, place_of(language, document)) == text.index("\n")
+    assert ends(text, place_of(language, document)) == text.index("\n", model.index("■"))
 
 
 def test_spaces_right_of_the_cursor_are_nothing() -> None:

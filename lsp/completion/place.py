@@ -75,6 +75,11 @@ class Place:
         """The first of those lines, without spaces at its end."""
         return self.below.split("\n", 1)[0].rstrip()
 
+    def lines_below(self, count: int) -> list[str]:
+        """The first lines below that aren't blank, without spaces at their ends."""
+        lines = self.below.split("\n", 4 * count)[: 4 * count]
+        return [line.rstrip() for line in lines if line.strip()][:count]
+
     @cached_property
     def syntax(self) -> Syntax | None:
         """The syntax around the cursor; None where there is no grammar for it."""

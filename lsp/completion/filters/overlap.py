@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from indexer.languages import LINE_COMMENT
 from lsp.completion.nesting import QUOTE_ENDS, Open, changes, needed_before, next_line, read
 from lsp.completion.place import Place
 
 # What editors put right of the cursor by themselves.
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(r"\w")
 _CLOSERS = re.compile(r"[\s)\]}>\"'`,;:]*")
 
 
@@ -40,8 +43,8 @@ def cut_suffix(text: str, place: Place) -> str:
 def fit_rest(text: str, place: Place) -> str:
     """Reconcile with what stands right of the cursor on its line.
 
-    The model didn't see that rest, so it writes it again where it is right: that part is taken off. A rest of closing
-    brackets, quotes and punctuation was put there by the editor: the suggestion ends where it closes them itself, or
+    Where the model didn't see that rest it writes it again: that part is taken off. A rest that begins with closing
+    brackets, quotes or punctuation was put there by the editor: the suggestion ends where it closes them itself, or
     at its line's end if it leaves that to the editor. Any other rest that the model doesn't come to would be broken by
     the suggestion, and so would any by one that opens more than it closes.
     """
@@ -49,17 +52,20 @@ def fit_rest(text: str, place: Place) -> str:
     quote = _open(place.before, place).quote
     if not rest or (not quote and rest.startswith(LINE_COMMENT.get(place.language, rest + " "))):
         return text
-    line = text.split("\n")[0]
     around = needed_before(rest, place.language, quote)
-    history = [(-1, around), *changes(line, place.language, around)]
-    if (meets := _find_rest(line, place, history)) is not None:
-        return line[:meets].rstrip() if place.rest[0].isspace() else line[:meets]
+    # What the rest closes was opened before the cursor; or else by the suggestion, from the innermost on.
+    least = len(around.brackets) if _CLOSERS.fullmatch(rest) else 0
+    for count in range(len(around.brackets), least - 1, -1):
+        history = _history(text, place, Open(around.brackets[:count], quote))
+        if (meets := _find_rest(text, place, history, around)) is not None:
+            return text[:meets].rstrip(" \t") if place.rest[0].isspace() else text[:meets]
     if not _CLOSERS.fullmatch(rest):
         return ""
+    history = _history(text, place, around)
     closing = next((at for at, state in history if _closed(around, state)), None)
     if closing is not None:
-        return line[:closing]
-    return line.rstrip() if history[-1][1] == around else ""
+        return text[:closing]
+    return text.rstrip() if history[-1][1] == around else ""
 
 
 def cut_closed_below(text: str, place: Place) -> str:
@@ -92,19 +98,43 @@ def _closed(around: Open, state: Open) -> bool:
     return not state.brackets.startswith(around.brackets) or (around.quote != "" and state.quote == "")
 
 
-def _find_rest(line: str, place: Place, history: list[tuple[int, Open]]) -> int | None:
-    """Where ``line`` comes to the rest of the cursor's line: with the same things open, and in whole words."""
+def _history(text: str, place: Place, state: Open) -> list[tuple[int, Open]]:
+    """What is open from which offset of ``text`` on, with ``state`` before it."""
+    history = [(-1, state)]
+    start = 0
+    for line in text.split("\n"):
+        if start:
+            state = next_line(state, place.language)
+            history.append((start - 1, state))
+        for at, after in changes(line, place.language, state):
+            state = after
+            history.append((start + at, state))
+        start += len(line) + 1
+    return history
+
+
+def _find_rest(text: str, place: Place, history: list[tuple[int, Open]], around: Open) -> int | None:
+    """Where ``text`` comes to the rest of the cursor's line: with ``around`` open, in whole words, spaces aside."""
     rest = place.rest.strip()
-    around = history[0][1]
     in_word = re.search(r"\w$", place.before) and re.match(r"\w", place.rest)
     left = r"(?<!\w)" if re.match(r"\w", rest) and not in_word else ""
     right = r"(?!\w)" if re.search(r"\w$", rest) else ""
-    for found in re.finditer(left + re.escape(rest) + right, line):
+    for found in re.finditer(left + _spaced(rest) + right, text):
         at = found.start()
-        angle = rest.startswith(">") and (_angles(line[:at]) != 0 or line[:at].endswith(("-", "=")))
+        line = text[text.rfind("\n", 0, at) + 1 : at]
+        angle = rest.startswith(">") and (_angles(line) != 0 or line.endswith(("-", "=")))
         if not angle and next(state for start, state in reversed(history) if start < at) == around:
             return at
     return None
+
+
+def _spaced(code: str) -> str:
+    """An expression for ``code``, however its words and marks are spaced."""
+    expression = ""
+    for before, token in pairwise(["", *_TOKEN.findall(code)]):
+        words = _WORD.match(before) and _WORD.match(token)
+        expression += (r"[ \t]+" if words else r"[ \t]*" if before else "") + re.escape(token)
+    return expression
 
 
 def _angles(text: str) -> int:

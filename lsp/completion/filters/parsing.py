@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from lsp.completion.place import Place
 
 _MOST_PARSES = 8
+_MOST_PARTS = 3
 # Where a line may sensibly end: behind a bracket, a word, a string.
 _ENDS = re.compile(r"(?<=[)\]}\w\"'`;])(?=[\s)\]},;:.+\-*/=<>&|]|$)")
 
@@ -23,19 +24,20 @@ def cut_errors(text: str, place: Place) -> str:
     before, after = syntax.errors_with(""), syntax.errors_with(text)
     if before is None or after is None or after <= before:
         return text
-    for shorter in _shorter(text):
+    for shorter in _shorter(text, place):
         count = syntax.errors_with(shorter)
         if count is not None and count <= before:
             return shorter
     return ""
 
 
-def _shorter(text: str) -> Iterator[str]:
+def _shorter(text: str, place: Place) -> Iterator[str]:
     """Beginnings of ``text`` that end at a line's end, then such of its first line; few."""
     lines = text.split("\n")
-    kept = [text.rstrip() for number in range(len(lines) - 1, 0, -1) if (text := "\n".join(lines[:number])).strip()]
+    # What stands right of the cursor comes on a line of its own, if the suggestion is to have some.
+    end = text[text.rfind("\n") :] if place.rest.strip() and text.endswith(("\n", " ", "\t")) else ""
+    kept = ["\n".join(lines[:number]).rstrip() + end for number in range(len(lines) - 1, 0, -1)]
     ends = [found.start() for found in _ENDS.finditer(lines[0])]
-    parts = [lines[0][:end] for end in reversed(ends) if 0 < end < len(lines[0])]
-    most = _MOST_PARSES if not parts else _MOST_PARSES - min(3, len(parts))
-    yield from kept[:most]
-    yield from parts[: _MOST_PARSES - most]
+    parts = [lines[0][:at] for at in reversed(ends) if 0 < at < len(lines[0])][:_MOST_PARTS]
+    yield from [one for one in kept if one.strip()][: _MOST_PARSES - len(parts)]
+    yield from parts
