@@ -6,6 +6,9 @@ import asyncio
 import re
 import zlib
 
+import pytest
+
+from lsp.completion import bases as module
 from lsp.completion.bases import MAX_PLACES, Budget, DocumentBases
 from lsp.completion.pieces import ContextPiece
 from lsp.completion.prompt import Base
@@ -285,7 +288,10 @@ async def test_a_jump_takes_the_context_along_that_the_engine_has_computed() -> 
     assert prompts[0][0][:head] == prompts[1][0][:head], "the ledger shares what both begin with"
 
 
-async def test_context_is_looked_after_once_for_each_news_and_computed_only_if_it_is_worth_it() -> None:
+async def test_context_is_looked_after_once_for_each_news_and_computed_only_if_it_is_worth_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "NEWS_SECONDS", 0.0)
     engine, shelf = Recorder(), Shelf(piece("other"))
     bases = document_bases(engine, shelf)
     bases.start(at(100), 300)
@@ -307,6 +313,23 @@ async def test_context_is_looked_after_once_for_each_news_and_computed_only_if_i
     await engine.answer()
     assert bases.places[0].base.context == shelf.pieces
     bases.find(at(100, typed="xy"))
+    bases.renew()
+    await settle()
+    assert len(engine.requests) == 2
+
+
+async def test_news_that_come_thick_and_fast_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, shelf = Recorder(), Shelf()
+    bases = document_bases(engine, shelf)
+    bases.start(at(100), 300)
+    for epoch in range(1, 20):
+        shelf.epoch, shelf.pieces = epoch, (piece(f"other_{epoch}", 20),)
+        bases.find(at(100))
+        bases.renew()
+        await settle()
+        await engine.answer()
+    assert len(engine.requests) == 1
+    monkeypatch.setattr(module, "NEWS_SECONDS", 0.0)
     bases.renew()
     await settle()
     assert len(engine.requests) == 2
@@ -384,7 +407,7 @@ async def test_typing_with_context_computes_one_or_two_tokens_a_key() -> None:
     engine, shelf = Counter(), Shelf(piece("other", 20))
     bases = document_bases(engine, shelf)
     typed = "".join(f"    value_{i} = compute(value_{i - 1}, {i})\n" for i in range(30))
-    for count in range(len(typed)):
+    for count in range(0, len(typed), 2):
         cursor = at(200, typed=typed[:count])
         place, found = bases.find(cursor) or bases.start(cursor, 300)
         engine.generate(place.key, place.base.segments(found.middle, "psm"), max_tokens=5)

@@ -33,6 +33,8 @@ DEFAULT_PREFILL_PER_SECOND = 100.0
 # With less context than this completions are of no use; with more they don't get better by what it costs.
 MIN_TOKENS, MAX_TOKENS = 128, 3000
 MAX_CONTEXT_TOKENS = 1000
+# A base that has context is not made anew for news more often than this: a fan is heard longer than an edit is news.
+NEWS_SECONDS = 60.0
 # A file's places that one goes back and forth between.
 MAX_PLACES = 3
 
@@ -121,6 +123,7 @@ class DocumentBases:
     context: ContextSource | None = None
     places: list[Place] = field(default_factory=list)  # used most recently first
     _count: int = 0
+    _gathered_at: float = -NEWS_SECONDS
     _recalling: asyncio.Task[None] | None = None
     _cursor: Cursor | None = None
     _preparing: asyncio.Task[None] | None = None
@@ -225,7 +228,10 @@ class DocumentBases:
 
     def _is_stale(self, cursor: Cursor, place: Place) -> bool:
         """Whether context may be had that the base lacks."""
-        return self.context is not None and cursor.language in MARKS and place.epoch != self.context.epoch
+        if self.context is None or cursor.language not in MARKS or place.epoch == self.context.epoch:
+            return False
+        rested = asyncio.get_running_loop().time() >= self._gathered_at + NEWS_SECONDS
+        return rested or not place.base.context
 
     async def _prepare_both(self, place: Place, middle: str) -> None:
         if await self._compute(place, middle) and self._cursor and self._wanted(self._cursor):
@@ -263,6 +269,7 @@ class DocumentBases:
         found = match(cursor, base)
         if self.context is None or not mark or not room or found is None:
             return base
+        self._gathered_at = asyncio.get_running_loop().time()
         start = cursor.offset - len(found.middle) - len(base.prefix)
         pieces = await self.context.gather(cursor, room, (start, cursor.line_end + len(base.suffix)))
         return replace(base, context=merged(near.context if near else (), pieces, room, mark), mark=mark)
