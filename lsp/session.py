@@ -19,8 +19,10 @@ from lsp import settings as settings_module
 from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
+from lsp.completion.context import WorkspaceContext
 from lsp.completion.feedback import Feedback
 from lsp.completion.pace import Pace
+from lsp.completion.recent import RecentEdits
 from lsp.completion.stats import CompletionStats
 from lsp.completion.tally import Tally
 from lsp.documents import Cursor, Document, path_of
@@ -35,6 +37,8 @@ from lsp.status import status_of
 RECHECK_SECONDS = 5.0
 # Who types on within so long after a suggestion has not taken it.
 LOOK_AHEAD_SECONDS = 0.4
+# A share of the index that has changed, from which on it is worth asking it for context anew.
+NEWS = 0.1
 # What who asks for suggestions is given to choose from.
 ALTERNATIVES = 3
 
@@ -71,7 +75,9 @@ class Session:
         self._workspace: Path | None = None
         self._engine: EngineClient | None = None
         self._completer: Completer | None = None
-        self.index = WorkspaceIndex(outbox.index)
+        self.index = WorkspaceIndex(self._on_index)
+        self.recent = RecentEdits()
+        self._context = WorkspaceContext(self.recent, lambda: self.index.index, is_private=self._is_private)
         self._problem = State("starting")  # the engine's state where there is no client of it
         self._excluded = pathspec.GitIgnoreSpec([])
         self._last: dict[str, Any] | None = None
@@ -80,6 +86,7 @@ class Session:
         self._told: set[str] = set()
         self._configuring = asyncio.Lock()  # settings may change while an earlier change is still being carried out
         self._recheck_at = 0.0
+        self._known_chunks = 0
         self._pace = Pace()
 
     # -- settings and engine ---------------------------------------------------------------------------------------
@@ -92,7 +99,7 @@ class Session:
             client: what the editor sends as midline's settings.
         """
         async with self._configuring:
-            self._workspace = workspace
+            self._workspace = self._context.workspace = workspace
             self.settings, problems = settings_module.load(workspace, client)
             patterns = self.settings.privacy.exclude
             wrong = [item for item in patterns if not _is_pattern(item)]
@@ -122,7 +129,7 @@ class Session:
         if config != before or self.state.state == "failed":
             await self._leave_engine(State("starting", "starting the engine"))
             self._engine = EngineClient(config, self._on_state)
-            self._completer = Completer(self._engine, Path(config.model).stem, self.stats)
+            self._completer = Completer(self._engine, Path(config.model).stem, self.stats, self._context)
             self._engine.start()
 
     async def _look_again(self) -> None:
@@ -148,6 +155,13 @@ class Session:
         if state.state == "failed":
             self._warn_once(f"{state.detail} {state.cure}".strip())
         self._outbox.state(state)
+
+    def _on_index(self, freshness: Freshness) -> None:
+        news = abs(freshness.chunks - self._known_chunks) > NEWS * freshness.chunks
+        if freshness.state == "ready" and news:
+            self._known_chunks = freshness.chunks
+            self._context.touch()
+        self._outbox.index(freshness)
 
     def _warn_once(self, message: str, kind: str = "") -> None:
         """Warn, unless that was done before with this message, or with another of the same kind."""
@@ -186,6 +200,7 @@ class Session:
         for tasks in (self._running, self._ahead):
             if older := tasks.get(document.uri):
                 older.cancel()
+        self.recent.visited(document.uri, cursor.prefix.count("\n") + 1)
         began = loop.time()
         task = loop.create_task(self._run(self._completer, cursor, explicit))
         self._running[document.uri] = task
@@ -271,6 +286,7 @@ class Session:
         """The cursor came to ``position``: prepare for what may be typed there."""
         if document is None or self._completer is None or self._refusal(document):
             return
+        self.recent.visited(document.uri, position.line + 1)
         if self.state.state in ("ready", "busy"):
             await self._completer.warm_up(document.cursor(position))
 
@@ -278,14 +294,20 @@ class Session:
         """The user changed a document, in so many changes that the editor sent at once."""
         if document is not None:
             self.feedback.edited(document, changes)
+            self.recent.edited(document)
         self.index.typed()
         self._pace.typed(asyncio.get_running_loop().time())
         if self._completer and document is not None and document.uri in self._running:
             self._completer.edited(document.uri, document.source)
-        self.opened(document)
+        self._show_index(document)
 
     def opened(self, document: Document | None) -> None:
         """The editor holds a document as it is now."""
+        if document is not None:
+            self.recent.opened(document)
+        self._show_index(document)
+
+    def _show_index(self, document: Document | None) -> None:
         # Its text is joined for the index only if there is one: this is done at each key.
         if self.index.index and document is not None and not document.oversized and not document.binary:
             self.index.opened(document.fs_path, document.source)
@@ -300,6 +322,7 @@ class Session:
     def closed(self, uri: str) -> None:
         """The editor closed a document."""
         self.feedback.closed(uri)
+        self.recent.closed(uri)
         self.index.opened(path_of(uri), None)
         for task in (self._running.get(uri), self._ahead.pop(uri, None)):
             if task:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from lsp.completion.bases import Budget, DocumentBases, Engine
 from lsp.completion.branch import Branch
 from lsp.completion.cache import SuggestionCache
 from lsp.completion.completion import Completion
+from lsp.completion.context import ContextPiece, ContextSource
 from lsp.completion.flight import Flight
 from lsp.completion.prompt import bounded
 from lsp.completion.stats import CompletionStats
@@ -39,10 +40,14 @@ class Completer:
         engine: what generates.
         model: its name.
         stats: where costs are counted.
+        context: where context comes from; None: there is none.
     """
 
-    def __init__(self, engine: RunningEngine, model: str, stats: CompletionStats) -> None:
+    def __init__(
+        self, engine: RunningEngine, model: str, stats: CompletionStats, context: ContextSource | None = None
+    ) -> None:
         self._engine = engine
+        self._context = context
         self._model = model
         self._stats = stats
         self._documents: dict[str, DocumentBases] = {}
@@ -119,8 +124,9 @@ class Completer:
         bases = self._bases(cursor.uri)
         await bases.recall()
         within = bounded(cursor)
-        size = self._budget().large if patient else self._budget().small
-        based, found = bases.find(within) or bases.start(within, size)
+        based, found = bases.find(within) or (
+            await bases.assemble(within) if patient else bases.start(within, self._budget().small)
+        )
         segments = based.base.segments(found.middle, bases.layout)
         context_ms = _ms_since(began)
         try:
@@ -137,7 +143,7 @@ class Completer:
             "generate": usage.generate_ms,
             "total": _ms_since(began),
         }
-        completion = self._finish(cursor, flight.branches, min_confidence, usage, ms)
+        completion = self._finish(cursor, flight.branches, min_confidence, usage, ms, based.base.context)
         self._cache(cursor.uri).add(cursor, completion)
         return completion
 
@@ -154,7 +160,7 @@ class Completer:
         branches = [Branch(Place.of(after))]
         await self._generate(based.key, segments, branches, max_tokens, priority="warm")
         if not branches[0].interrupted:
-            made = self._finish(after, branches, min_confidence, Usage(), {})
+            made = self._finish(after, branches, min_confidence, Usage(), {}, based.base.context)
             self._cache(cursor.uri).add(after, made)
 
     async def _generate(
@@ -187,7 +193,13 @@ class Completer:
         return generation.usage
 
     def _finish(
-        self, cursor: Cursor, branches: list[Branch], min_confidence: float, usage: Usage, ms: dict[str, float]
+        self,
+        cursor: Cursor,
+        branches: list[Branch],
+        min_confidence: float,
+        usage: Usage,
+        ms: dict[str, float],
+        context: Sequence[ContextPiece],
     ) -> Completion:
         suggestions = [branch.finish(min_confidence) for branch in branches]
         first = next((suggestion for suggestion in suggestions if suggestion.text), suggestions[0])
@@ -201,9 +213,10 @@ class Completer:
             usage=usage,
             confidence=first.confidence,
             ms=ms,
+            context=tuple(piece.as_dict() for piece in context),
             filters=first.fired,
             reason=first.reason,
-            mode=getattr(branches[0].place, "mode", ""),
+            mode=branches[0].place.mode,
         )
 
     async def warm_up(self, cursor: Cursor) -> None:
@@ -233,7 +246,7 @@ class Completer:
         if uri not in self._documents:
             model = self._engine.state.model
             layout = model.layout if model else "psm"
-            self._documents[uri] = DocumentBases(uri, self._engine, layout, self._budget)
+            self._documents[uri] = DocumentBases(uri, self._engine, layout, self._budget, self._context)
         return self._documents[uri]
 
     def _budget(self) -> Budget:

@@ -92,6 +92,8 @@ class RecentEdits:
     def opened(self, document: Document) -> None:
         """The editor has opened a document."""
         known = self._entries.get(document.uri)
+        if known and known.document is document:
+            return
         self._entries[document.uri] = _Entry(document, _kept_text(document), used_at=self.clock())
         if known and known.kept and known.edited_at is not None and known.kept.text == document.source:
             # It was only away for a while.
