@@ -35,6 +35,8 @@ _LONGEST_LINE = 200
 _LONGEST_OUTLINED = 400_000  # characters
 _IMPORT_LINES, _MOST_IMPORTS = 6, 8
 _NAME = re.compile(r"[A-Za-z_]\w{2,}")
+# A constant whose value begins in this way and goes on in the next line tells nothing.
+_CUT_OFF = ("(", "[", "{", "= `", '"""', "'''", "=")
 _HEADERS = frozenset({".h", ".hh", ".hpp", ".hxx"})
 _BODIES = frozenset({".c", ".cc", ".cpp", ".cxx", ".m", ".mm"})
 _TEST_FOLDERS = frozenset({"tests", "test", "__tests__", "spec", "src", "lib", "include"})
@@ -235,7 +237,9 @@ def _signatures(
     """Definitions, each with its short signature, in an order."""
     offered = offer(taken.language, taken.definitions, taken.imports, [(1, 1)])
     for one in sorted(wanted, key=key):  # type: ignore[arg-type]
-        yield one, short_signature(one, offered)
+        signature = short_signature(one, offered)
+        if not signature.endswith(_CUT_OFF):
+            yield one, signature
 
 
 def _definition_piece(path: str, one: Definition, signature: str, reason: str) -> ContextPiece:
