@@ -86,19 +86,30 @@ class Editor(LanguageClient):
         lines = text.split("\n")
         return types.Position(at.line + len(lines) - 1, len(lines[-1]) + (at.character if len(lines) == 1 else 0))
 
-    def ask(self, uri: str, at: types.Position, msg_id: str | None = None) -> asyncio.Future[Any]:
+    def ask(
+        self,
+        uri: str,
+        at: types.Position,
+        msg_id: str | None = None,
+        kind: types.InlineCompletionTriggerKind = types.InlineCompletionTriggerKind.Automatic,
+    ) -> asyncio.Future[Any]:
         """Ask for a completion without waiting for it."""
         params = types.InlineCompletionParams(
-            types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic),
+            types.InlineCompletionContext(kind),
             types.TextDocumentIdentifier(uri),
             at,
         )
         method = types.TEXT_DOCUMENT_INLINE_COMPLETION
         return asyncio.ensure_future(self.protocol.send_request_async(method, params, msg_id))
 
-    async def complete(self, uri: str, at: types.Position) -> list[types.InlineCompletionItem]:
+    async def complete(
+        self,
+        uri: str,
+        at: types.Position,
+        kind: types.InlineCompletionTriggerKind = types.InlineCompletionTriggerKind.Automatic,
+    ) -> list[types.InlineCompletionItem]:
         """Ask for a completion; the items of the answer, none where the server has nothing to say."""
-        answer = await asyncio.wait_for(self.ask(uri, at), DEADLINE)
+        answer = await asyncio.wait_for(self.ask(uri, at, None, kind), DEADLINE)
         if answer is None:
             return []
         assert isinstance(answer, types.InlineCompletionList)
@@ -140,6 +151,7 @@ async def editing(
     configuration: dict[str, Any] | None = None,
     environment: dict[str, str] | None = None,
     process_id: int | None = None,
+    document: types.TextDocumentClientCapabilities | None = None,
 ) -> AsyncIterator[Editor]:
     """Run ``midline serve`` with an editor that has initialized it, and shut it down in the end.
 
@@ -152,6 +164,7 @@ async def editing(
         configuration: its answer to ``workspace/configuration``; None for an editor that gives none.
         environment: more variables.
         process_id: the editor's process; this one where None.
+        document: what the editor can do with documents.
     """
     editor = Editor()
     environment = os.environ | {"MIDLINE_HOME": str(home)} | (environment or {})
@@ -163,6 +176,7 @@ async def editing(
             position_encodings=[types.PositionEncodingKind(name) for name in encodings] if encodings else None
         ),
         window=types.WindowClientCapabilities(work_done_progress=progress),
+        text_document=document,
         workspace=types.WorkspaceClientCapabilities(configuration=configuration is not None),
     )
     try:

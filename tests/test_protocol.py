@@ -11,6 +11,9 @@ import pytest
 import pytest_asyncio
 from lsp_support import CURSOR, DEADLINE, Editor, code_of, editing, until
 from lsprotocol import types
+from pytest_lsp import client_capabilities
+
+from lsp.completion.tally import FILE_NAME, read
 
 pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
 
@@ -145,6 +148,123 @@ async def test_accepting_is_counted(editor: Editor, uri: str) -> None:
     await editor.workspace_execute_command_async(params)
     after = (await editor.status())["completion"]
     assert [after[name] - before[name] for name in ("requests", "shown", "accepted")] == [1, 1, 1]
+
+
+async def test_who_asks_gets_several_suggestions_at_one_place(editor: Editor, uri: str) -> None:
+    marked = "import random\n\n\ndef choose(names):\n    ‸\n"
+    at = editor.open_at_cursor(uri, marked)
+    items = await editor.complete(uri, at, types.InlineCompletionTriggerKind.Invoked)
+    assert 1 < len(items) <= 3
+    assert len({str(item.insert_text) for item in items}) == len(items)
+    assert {str(item.range) for item in items} == {str(types.Range(at, at))}
+    last = (await editor.status())["last_completion"]
+    assert [last["text"], *last["alternatives"]] == [item.insert_text for item in items]
+
+
+async def test_a_suggestion_begins_with_what_is_selected_in_the_menu(editor: Editor, uri: str) -> None:
+    at = editor.open_at_cursor(uri, AREA.replace("‸", "w‸"))
+    where = types.Range(types.Position(at.line, at.character - 1), at)
+    selected = types.SelectedCompletionInfo(where, "width")
+    kind = types.InlineCompletionTriggerKind.Automatic
+    params = types.InlineCompletionParams(
+        types.InlineCompletionContext(kind, selected), types.TextDocumentIdentifier(uri), at
+    )
+    answer = await editor.text_document_inline_completion_async(params)
+    assert isinstance(answer, types.InlineCompletionList)
+    (item,) = answer.items
+    assert item.range == where
+    assert str(item.insert_text).startswith("width")
+    assert run(AREA, str(item.insert_text))["result"] == 6
+
+
+async def execute(editor: Editor, command: str, *arguments: Any) -> Any:
+    return await editor.workspace_execute_command_async(types.ExecuteCommandParams(command, list(arguments)))
+
+
+async def test_why_tells_of_the_last_suggestion_and_of_none(editor: Editor, tmp_path: Path, uri: str) -> None:
+    suggestion = await editor.suggestion(uri, editor.open_at_cursor(uri, AREA))
+    why = await execute(editor, "midline.why")
+    assert why["text"] == suggestion
+    assert why["reason"] == ""
+    assert 0 < why["confidence"] <= 1
+    binary = (tmp_path / "binary.py").as_uri()
+    assert await editor.complete(binary, editor.open_at_cursor(binary, "\0x = ‸\n")) == []
+    why = await execute(editor, "midline.why")
+    assert (why["text"], why["reason"]) == ("", "the document is binary")
+
+
+@pytest.mark.parametrize("arguments", [[], [7], ["unknown"], [None, "x"], [{}]])
+async def test_reports_that_make_no_sense_do_no_harm(editor: Editor, uri: str, arguments: list[Any]) -> None:
+    for command in ("midline.accepted", "midline.partlyAccepted"):
+        await execute(editor, command, *arguments)
+    assert await editor.suggestion(uri, editor.open_at_cursor(uri, AREA))
+
+
+async def test_what_is_accepted_is_counted_on_the_disk(own_home: Path, uri: str) -> None:
+    async with editing(own_home) as editor:
+        await editor.until_state("ready")
+        (item,) = await editor.complete(uri, editor.open_at_cursor(uri, AREA))
+        at = types.Position(2, 11)
+        editor.type(uri, at, str(item.insert_text))
+        assert item.command is not None and item.command.arguments
+        await execute(editor, item.command.command, *item.command.arguments)
+        document = types.TextDocumentIdentifier(uri)
+        editor.text_document_did_save(types.DidSaveTextDocumentParams(document))
+    counts = {name.name: value for name, value in read(own_home / "data" / FILE_NAME).items()}
+    assert (counts["shown"], counts["accepted"], counts["characters"]) == (1, 1, len(str(item.insert_text)))
+    assert (counts["checked_saved"], counts["alive_saved"]) == (1, 1)
+
+
+async def test_nothing_is_counted_where_feedback_is_off(own_home: Path, uri: str) -> None:
+    async with editing(own_home, options={"feedback": {"enabled": False}}) as editor:
+        await editor.until_state("ready")
+        assert await editor.complete(uri, editor.open_at_cursor(uri, AREA))
+        editor.type(uri, types.Position(2, 11), "#")
+    assert not (own_home / "data" / FILE_NAME).exists()
+
+
+# -- the editor's own menu ----------------------------------------------------------------------------------------
+
+
+async def in_menu(editor: Editor, uri: str, at: types.Position) -> types.CompletionList:
+    params = types.CompletionParams(
+        types.TextDocumentIdentifier(uri), at, types.CompletionContext(types.CompletionTriggerKind.Invoked)
+    )
+    answer = await asyncio.wait_for(editor.text_document_completion_async(params), DEADLINE)
+    assert isinstance(answer, types.CompletionList)
+    return answer
+
+
+@pytest.mark.filterwarnings("error::pytest_lsp.LspSpecificationWarning")
+@pytest.mark.parametrize("client", ["emacs", "neovim@v0.11.0", "visual-studio-code@v1.65.2"])
+async def test_who_has_no_inline_completion_gets_an_item_in_the_menu(shared_home: Path, uri: str, client: str) -> None:
+    able = client_capabilities(client).text_document
+    async with editing(shared_home, options={"completion": {"menu_wait_ms": 60_000}}, document=able) as editor:
+        assert editor.offered.completion_provider is not None
+        await editor.until_state("ready")
+        at = editor.open_at_cursor(uri, AREA)
+        at = editor.type(uri, at, "wi")
+        answer = await in_menu(editor, uri, at)
+        assert answer.is_incomplete
+        (item,) = answer.items
+        assert isinstance(item.text_edit, types.TextEdit)
+        assert item.text_edit.range == types.Range(types.Position(2, 11), at)
+        assert item.text_edit.new_text.startswith("wi")
+        assert run(AREA, item.text_edit.new_text)["result"] == 6
+        # Typing on costs nothing and keeps the item.
+        at = editor.type(uri, at, "d")
+        (further,) = (await in_menu(editor, uri, at)).items
+        assert isinstance(further.text_edit, types.TextEdit)
+        assert further.text_edit.new_text == item.text_edit.new_text
+        assert (await editor.status())["last_completion"]["tokens_evaluated"] == 0
+        await editor.complete(uri, at)  # it has inline completion after all
+        params = types.CompletionParams(types.TextDocumentIdentifier(uri), at)
+        assert await editor.text_document_completion_async(params) is None
+
+
+async def test_no_menu_for_who_wants_none(shared_home: Path) -> None:
+    async with editing(shared_home, options={"completion": {"menu": "never"}}) as editor:
+        assert editor.offered.completion_provider is None
 
 
 # -- what a keystroke costs ---------------------------------------------------------------------------------------

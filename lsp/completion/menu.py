@@ -159,10 +159,10 @@ def _label(text: str) -> str:
     return line[: _LABEL_CHARS - 1].rstrip() + "…" if cut else line
 
 
-def _documentation(text: str, language: str, look: Look) -> types.MarkupContent:
+def _documentation(text: str, language: str, look: Look) -> types.MarkupContent | str:
     """The whole text, as code."""
     if not look.markdown:
-        return types.MarkupContent(types.MarkupKind.PlainText, text)
+        return text
     ticks = "`" * max(3, *(len(run) + 1 for run in _FENCE.findall(text)), 3)
     return types.MarkupContent(types.MarkupKind.Markdown, f"{ticks}{language}\n{text.strip(chr(10))}\n{ticks}")
 
