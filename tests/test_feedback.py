@@ -12,6 +12,7 @@ from lsprotocol import types
 
 from lsp.completion.completion import Completion
 from lsp.completion.feedback import Feedback
+from lsp.completion.survival import difference
 from lsp.completion.tally import Tally, read
 from lsp.completion.threshold import BINS, LIMIT, bin_of, followed
 from lsp.documents import Cursor, Document
@@ -221,6 +222,22 @@ def test_what_is_shown_again_is_shown_once(desk: Desk) -> None:
     assert desk.told() == {"shown": 1, "accepted": 1, "characters": 7}
 
 
+def test_the_same_text_under_another_name_is_no_other(desk: Desk) -> None:
+    desk.show("compute(1)")
+    desk.type("com")
+    completion = desk.show("pute(1)", alternatives=("fort()",))
+    desk.insert("fort()")
+    desk.feedback.accepted(completion.id)
+    assert desk.told() == {"shown": 1, "accepted": 1, "characters": 6}
+
+
+def test_another_text_at_the_same_place_is_another(desk: Desk) -> None:
+    desk.show("compute(1)")
+    desk.show("other(1)")
+    desk.insert("other(1)")
+    assert desk.told() == {"shown": 2, "accepted": 1, "rejected": 1, "characters": 8}
+
+
 def test_what_was_rejected_comes_back_and_is_accepted(desk: Desk) -> None:
     completion = desk.show("compute(1)")
     desk.type("z")
@@ -349,6 +366,14 @@ def test_parts_of_one_suggestion_are_one_text(desk: Desk) -> None:
     desk.insert("(first)")
     desk.feedback.saved(URI)
     assert desk.alive("saved") == (1, 1)
+
+
+@given(st.text("ab\n", max_size=20), st.text("ab\n", max_size=20))
+def test_a_difference_leads_from_one_text_to_the_other(before: str, after: str) -> None:
+    start, removed, inserted = difference(before, after)
+    assert min(start, removed, inserted) >= 0
+    assert before[:start] + after[start : start + inserted] + before[start + removed :] == after
+    assert removed + inserted == 0 or before != after
 
 
 # -- what is learnt -----------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ class Feedback:
         if self._tally is None or not completion.text:
             return
         now = self._clock()
-        if self._open and self._open[0] == completion.id and self._open[1].uri == cursor.uri:
+        if self._goes_on(completion, cursor):
             return
         self._end(now)
         text = cursor.text
@@ -165,7 +165,7 @@ class Feedback:
             self._end(now)
 
     def asked(self, cursor: Cursor) -> None:
-        """A cursor is here now: a suggestion that is elsewhere is seen no more."""
+        """The cursor is here, in the text as it is now: a suggestion that is elsewhere is seen no more."""
         if self._open:
             showing = self._open[1]
             found = showing.between(cursor.text) if showing.uri == cursor.uri else None
@@ -203,6 +203,18 @@ class Feedback:
         return followed(default, shown, taken)
 
     # -- how it goes on --------------------------------------------------------------------------------------------
+
+    def _goes_on(self, completion: Completion, cursor: Cursor) -> bool:
+        """Whether the suggestion on screen stays there, maybe under another name and with more alternatives."""
+        if self._open is None or self._open[1].uri != cursor.uri:
+            return False
+        key, showing = self._open
+        typed = showing.between(cursor.text)
+        if typed is None or (key != completion.id and typed + completion.text != showing.texts[0]):
+            return False
+        showing.texts = tuple(dict.fromkeys((*showing.texts, *(typed + text for text in completion.alternatives))))
+        self._open = completion.id, showing
+        return True
 
     def _follow(self, key: str, showing: _Showing, document: Document, changes: int, now: float) -> bool:
         """Take what was inserted off the suggestion; False where it ends with this edit."""

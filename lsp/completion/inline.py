@@ -35,12 +35,14 @@ async def inline_items(
     """
     explicit = context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
     selected = context.selected_completion_info
-    if document is None or cursor is None or selected is None:
-        asked = cursor
-    else:
-        asked = with_selected(document, cursor, selected)
+    if document is None or cursor is None:
+        await session.complete(document, cursor)  # it knows why nothing can be said
+        return None
+    if cursor.version == document.version:
+        session.feedback.asked(cursor)
+    asked = with_selected(document, cursor, selected) if selected else cursor
     completion = await session.complete(document, asked, explicit=explicit)
-    if document is None or cursor is None or asked is None or completion is None:
+    if completion is None:
         return None
     session.feedback.shown(completion, asked)
     if not completion.text:

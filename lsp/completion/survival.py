@@ -119,19 +119,19 @@ def left_of(accepted: str, now: str) -> float:
 
 def difference(before: str, after: str) -> tuple[int, int, int]:
     """The one edit that leads from a text to another: where, how many characters go, how many come."""
-    shorter = min(len(before), len(after))
-    start = _common(shorter, lambda count: before[:count] == after[:count])
-    left = shorter - start
-    end = _common(left, lambda count: before[len(before) - count :] == after[len(after) - count :])
-    return start, len(before) - start - end, len(after) - start - end
+    size, new_size = len(before), len(after)
+    shorter = min(size, new_size)
+    start = _count(shorter, lambda low, high: after.startswith(before[low:high], low))
+    end = _count(shorter - start, lambda low, high: after.endswith(before[size - high : size - low], 0, new_size - low))
+    return start, size - start - end, new_size - start - end
 
 
-def _common(most: int, equal: Callable[[int], bool]) -> int:
-    """The largest count up to ``most`` that is ``equal``; what is longer than one that isn't, isn't either."""
+def _count(most: int, equal: Callable[[int, int], bool]) -> int:
+    """How many characters from 0 to ``most`` are equal before the first that isn't; by halving, so that C compares."""
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if equal(middle) else (low, middle - 1)
+        low, high = (middle, high) if equal(low, middle) else (low, middle - 1)
     return low
 
 
