@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -59,7 +60,7 @@ def text(count: int) -> str:
 
 
 def at(line: int, document: str = text(400), typed: str = "") -> Cursor:
-    offset = document.index(f"line_{line} ")
+    offset = document.index("\n", document.index(f"line_{line} "))
     return Cursor(URI, None, "python", 1, document[:offset] + typed + document[offset:], offset + len(typed))
 
 
@@ -211,7 +212,7 @@ async def test_only_so_many_places_are_kept() -> None:
 async def test_what_the_engine_still_holds_is_taken_over() -> None:
     engine = Recorder()
     cursor = at(100)
-    base = Base(text(400)[: cursor.offset], cursor.suffix[:500])
+    base = Base(text(400)[: cursor.line_start], cursor.suffix[:500])
     engine.held = {f"{URI}#7": base.segments("", "psm"), f"{URI}#7#1": [Special("prefix")], "file:///b.py#1": []}
     bases = document_bases(engine)
     await bases.recall()
@@ -219,6 +220,23 @@ async def test_what_the_engine_still_holds_is_taken_over() -> None:
     assert found is not None
     assert (found[0].key, found[0].base) == (f"{URI}#7", base)
     assert bases.start(at(300), 300)[0].key == f"{URI}#8"
+
+
+async def test_words_right_of_the_cursor_cost_the_suffix_and_take_no_lasting_place() -> None:
+    engine = Recorder()
+    bases = document_bases(engine)
+    lasting, _ = bases.start(at(100), 300)
+    for word in ("one", "two"):
+        within = at(100, typed=" + ")
+        cursor = replace(within, text=within.prefix + word + within.suffix)
+        assert bases.find(cursor) is None
+        place, found = bases.start(cursor, 300)
+        assert found.exact
+        assert (place.base.prefix, place.base.rest) == (lasting.base.prefix, word)
+    assert len(engine.forgotten) == 1  # the first word's
+    back = bases.find(at(100, typed=" + 1"))
+    assert back is not None
+    assert back[0] is lasting
 
 
 async def test_warming_up_begins_with_a_small_base() -> None:

@@ -7,11 +7,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsp.completion.pieces import ContextPiece
-from lsp.completion.prompt import HOLD_CHARS, HOLD_LINES, MAX_LINE_CHARS, Base, bounded, make_base, match
+from lsp.completion.prompt import (
+    HOLD_CHARS,
+    HOLD_LINES,
+    MAX_LINE_CHARS,
+    Base,
+    bounded,
+    make_base,
+    match,
+    with_rest,
+    without_rest,
+)
 from lsp.documents import Cursor
 from lsp.engine.protocol import Special, Text
 
 SIZE = 800
+
+
+def seen(cursor: Cursor) -> str:
+    """What the suffix may begin with."""
+    return cursor.text[cursor.offset :] if any(map(word, cursor.rest_of_line)) else cursor.suffix
+
+
+def word(letter: str) -> bool:
+    return letter.isalnum() or letter == "_"
 
 
 def at(before: str, after: str = "") -> Cursor:
@@ -33,7 +52,7 @@ def test_a_new_base_fits_its_cursor_and_keeps_to_its_size(before: str, after: st
     assert found is not None
     assert found.exact
     assert before.endswith(base.prefix + found.middle)
-    assert cursor.suffix.startswith(base.suffix)
+    assert seen(cursor).startswith(base.suffix)
     line = cursor.offset - cursor.line_start
     assert base.chars + len(found.middle) <= size + line
 
@@ -75,10 +94,10 @@ def test_a_jump_far_away_makes_the_base_false() -> None:
 
 def test_a_line_up_or_down_the_suffix_is_a_little_off_and_the_base_still_serves() -> None:
     text = lines(100)
-    place = text.index("line_50 ")
-    base = make_base(at(text[:place], text[place:]), SIZE)
-    for other in ("line_49 ", "line_48 ", "line_51 ", "line_52 "):
-        offset = text.index(other)
+    place = text.index("(50)")
+    base = make_base(at(text[:place], text[place + 4 :]), SIZE)
+    for other in ("(49)\n", "(48)\n", "(51)\n", "(52)\n"):
+        offset = text.index(other) + 4
         found = match(at(text[:offset], text[offset:]), base)
         assert found is not None, other
         assert not found.exact
@@ -152,7 +171,7 @@ def test_every_prompt_is_true_and_bounded(before: str, after: str, more: str, si
             assert place.prefix.endswith(base.prefix + there.middle)
             assert len(there.middle) <= HOLD_CHARS
             assert there.lines <= HOLD_LINES
-            assert there.exact == place.suffix.startswith(base.suffix) or not base.suffix
+            assert there.exact == seen(place).startswith(base.suffix) or not base.suffix
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
@@ -168,7 +187,7 @@ def test_any_line_breaks(newline: str) -> None:
 @pytest.mark.parametrize("text", ["", "x", "import os\n"])
 def test_the_beginning_of_a_file(text: str) -> None:
     base = make_base(at("", text), SIZE)
-    assert base == Base("", "\n" if text.endswith("\n") else "")
+    assert base == Base("", text)
     found = match(at("# typ", text), base)
     assert found is not None
     assert found.middle == "# typ"
@@ -205,6 +224,33 @@ def test_an_absurdly_long_line_is_cut_left_of_the_cursor() -> None:
     assert near.suffix == cursor.suffix
     base = make_base(near, SIZE)
     assert base.chars < SIZE
+
+
+@pytest.mark.parametrize("rest", ["number)", " else None:", "x"])
+def test_words_right_of_the_cursor_begin_the_suffix(rest: str) -> None:
+    cursor = at(lines(9) + "    return ", rest + "\n" + lines(9, "after"))
+    base = make_base(cursor, SIZE)
+    assert base.rest == rest
+    assert match(at(lines(9) + "    return len(", rest + "\n" + lines(9, "after")), base)
+    for other in ("", ")", "y" + rest):
+        assert match(at(lines(9) + "    return ", other + "\n" + lines(9, "after")), base) is None
+
+
+@pytest.mark.parametrize("rest", ["", ")", '"])', ");", " {", ":"])
+def test_what_editors_close_is_not_in_the_prompt(rest: str) -> None:
+    cursor = at(lines(9) + "    foo(", rest + "\n" + lines(9, "after"))
+    base = make_base(cursor, SIZE)
+    assert base.suffix.startswith("\n    after_0")
+    assert match(at(lines(9) + "    foo(", ")\n" + lines(9, "after")), base)
+
+
+def test_a_base_with_words_right_of_the_cursor_shares_all_before_them() -> None:
+    cursor = at(lines(60) + "    return ", "number)\n" + lines(60, "after"))
+    base = make_base(without_rest(cursor), SIZE)
+    assert match(cursor, base) is None
+    other = with_rest(base, cursor)
+    assert match(cursor, other)
+    assert (other.prefix, other.rest) == (base.prefix, "number)")
 
 
 @pytest.mark.parametrize("layout", ["psm", "spm"])

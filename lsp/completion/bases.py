@@ -17,7 +17,18 @@ from typing import Protocol
 
 from lsp.completion.context import ContextSource
 from lsp.completion.pieces import MARKS, merged
-from lsp.completion.prompt import CHARS_PER_TOKEN, RENEW_LINES, Base, Layout, Match, make_base, match
+from lsp.completion.prompt import (
+    CHARS_PER_TOKEN,
+    RENEW_LINES,
+    Base,
+    Layout,
+    Match,
+    has_words_right,
+    make_base,
+    match,
+    with_rest,
+    without_rest,
+)
 from lsp.documents import Cursor
 from lsp.engine.client import Generation
 from lsp.engine.protocol import Priority, Segment
@@ -151,7 +162,7 @@ class DocumentBases:
 
     def find(self, cursor: Cursor) -> tuple[Place, Match] | None:
         """The base that fits ``cursor`` best, if one does: an exact one before one that is a little off."""
-        self._cursor = cursor
+        self._cursor = without_rest(cursor)
         best = self.fitting(cursor)
         if best:
             self._use(best[0])
@@ -163,7 +174,12 @@ class DocumentBases:
         return next((pair for pair in fitting if pair[1].exact), fitting[0] if fitting else None)
 
     def start(self, cursor: Cursor, chars: int) -> tuple[Place, Match]:
-        """A new base of ``chars`` characters, in use from now on; with the context that the engine has computed."""
+        """A new base of ``chars`` characters, in use from now on; with the context that the engine has computed.
+
+        Where one fits but for words right of the cursor, it is that one with those words.
+        """
+        if self.layout == "psm" and has_words_right(cursor) and (near := self.fitting(without_rest(cursor))):
+            return self._begin(cursor, self._new_place(with_rest(near[0].base, cursor)))
         base = make_base(cursor, chars)
         held = next((place.base for place in self.places if place.computed and place.base.context), None)
         if held:
@@ -179,7 +195,7 @@ class DocumentBases:
         return self._begin(cursor, place)
 
     def _begin(self, cursor: Cursor, place: Place) -> tuple[Place, Match]:
-        self._cursor = cursor
+        self._cursor = without_rest(cursor)
         self._use(place)
         found = match(cursor, place.base)
         assert found is not None
@@ -198,6 +214,7 @@ class DocumentBases:
 
     def warm_up(self, cursor: Cursor) -> None:
         """The cursor has come here, and something may be typed: have a base ready, first a small one."""
+        cursor = without_rest(cursor)  # who moves through a line isn't going to write in the middle of it
         if self.find(cursor) is not None:
             self.renew()
             return
@@ -214,16 +231,22 @@ class DocumentBases:
 
     def _wanted(self, cursor: Cursor) -> bool:
         """Whether the base in use should be followed by another, or its context be looked after."""
-        return self._outgrown(cursor) or self._is_stale(cursor, self.places[0])
+        lasting = self._lasting
+        return not lasting or self._outgrown(cursor, lasting[0].base) or self._is_stale(cursor, lasting[0])
 
-    def _outgrown(self, cursor: Cursor) -> bool:
-        """Whether what the base in use has of the document should be more, or other."""
-        found = match(cursor, self.places[0].base) if self.places else None
+    @property
+    def _lasting(self) -> list[Place]:
+        """The places whose bases are of use beyond one cursor's line, used most recently first."""
+        return [place for place in self.places if not place.base.rest]
+
+    def _outgrown(self, cursor: Cursor, base: Base) -> bool:
+        """Whether what ``base`` has of the document should be more, or other."""
+        found = match(cursor, base)
         if found is None or not found.exact or found.lines > RENEW_LINES:
             return True
         large = make_base(cursor, self.budget().large)
         fitting = match(cursor, large)
-        size = self.places[0].base.chars + len(found.middle)
+        size = base.chars + len(found.middle)
         return fitting is not None and large.chars + len(fitting.middle) > 1.5 * size
 
     def _is_stale(self, cursor: Cursor, place: Place) -> bool:
@@ -242,11 +265,11 @@ class DocumentBases:
         cursor = self._cursor
         assert cursor is not None
         self._target = None  # not known before the context is
-        near = self.places[0] if self.places else None
+        near = next(iter(self._lasting), None)
         epoch = self.context.epoch if self.context else None
         base = make_base(cursor, self.budget().large, near.base if near else None)
         base = await self._with_context(cursor, base, near.base if near else None)
-        if near and near.base.context == base.context and not self._outgrown(cursor):
+        if near and near.base.context == base.context and not self._outgrown(cursor, near.base):
             near.epoch = epoch  # nothing better has come
             return
         place = self._target = self._new_place(base)
@@ -293,7 +316,10 @@ class DocumentBases:
         return Place(f"{self.uri}#{self._count}", base)
 
     def _use(self, place: Place) -> None:
-        self.places = [place, *(other for other in self.places if other is not place)]
-        for old in self.places[MAX_PLACES:]:
+        used = [place, *(other for other in self.places if other is not place)]
+        # Words right of the cursor are of use as long as it is there; they don't take the room of what lasts.
+        rests = [other for other in used if other.base.rest][1:]
+        lasting = [other for other in used if not other.base.rest][MAX_PLACES:]
+        for old in (*rests, *lasting):
             self.engine.forget(old.key)
-        del self.places[MAX_PLACES:]
+        self.places = [other for other in used if other not in rests and other not in lasting]

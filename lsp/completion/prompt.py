@@ -10,8 +10,9 @@ had written it::
 
 SPM models read ``<SUF> suffix <PRE> prefix`` and go on from there; the base is laid out in that order.
 
-What stands right of the cursor on its line is in neither: editors change it (auto-closed brackets), and post-processing
-reconciles it with what the model wrote.
+What stands right of the cursor on its line is in neither where it is but brackets and punctuation: editors put that
+there and change it, and post-processing reconciles it with what the model wrote. Words there, as when a call is put
+around something, are the suffix's beginning.
 
 Context, pieces of other files and of far away in this one, stands at the prefix's head as comments: it is the same for
 longer than all that follows.
@@ -19,8 +20,9 @@ longer than all that follows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -44,8 +46,12 @@ HOLD_CHARS = 4000
 RENEW_LINES = 28
 # Of a base's characters, so many go to the prefix; what stands before the cursor tells more than what follows.
 PREFIX_SHARE = 0.75
+# Of the suffix, where words right of the cursor make it another one while the user waits.
+REST_CHARS = 300
 # A line longer than this is no code that anybody writes; its beginning is left out.
 MAX_LINE_CHARS = 400
+
+_WORD = re.compile(r"\w")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,11 @@ class Base:
     def chars(self) -> int:
         """The size of what it has of the document."""
         return len(self.prefix) + len(self.suffix)
+
+    @property
+    def rest(self) -> str:
+        """What its suffix has of the cursor's line."""
+        return _first_line(self.suffix)
 
     def segments(self, middle: str, layout: Layout) -> list[Segment]:
         """The whole prompt."""
@@ -129,8 +140,12 @@ def match(cursor: Cursor, base: Base) -> Match | None:
     the file that now is. Its suffix may be somewhat off: the model then knows a little less or more of what follows,
     and post-processing compares with what really does.
     """
-    exact = cursor.suffix.startswith(base.suffix) and (bool(base.suffix) or not cursor.suffix.strip())
-    if not exact and not _near(cursor.suffix, base.suffix):
+    after = _after(cursor)
+    rest = _first_line(after)
+    if bool(rest) != bool(base.rest) or not rest.startswith(base.rest):
+        return None  # other words right of the cursor, or none
+    exact = after.startswith(base.suffix) and (bool(base.suffix) or not after.strip())
+    if not exact and not _near(after, base.suffix):
         return None
     # From the farthest: where lines repeat themselves, a nearer anchor would hide what stands between.
     anchors = _lines_up(cursor.text, cursor.line_start, HOLD_LINES)
@@ -162,7 +177,22 @@ def make_base(cursor: Cursor, chars: int, near: Base | None = None) -> Base:
         held = text.rfind(near.prefix, max(0, anchor - int(room * 1.5)), anchor)
         # One that is small even so would leave the model knowing little, and a better base wanted for ever.
         start = held if held >= 0 and anchor - held >= room * 2 // 3 else start
-    return Base(text[start:anchor], _head(cursor.suffix, chars - int(chars * PREFIX_SHARE)))
+    return Base(text[start:anchor], _head(_after(cursor), chars - int(chars * PREFIX_SHARE)))
+
+
+def has_words_right(cursor: Cursor) -> bool:
+    """Whether more than brackets and punctuation stand right of the cursor on its line."""
+    return bool(_WORD.search(cursor.rest_of_line))
+
+
+def without_rest(cursor: Cursor) -> Cursor:
+    """``cursor`` as if its line ended there."""
+    return replace(cursor, text=cursor.prefix + cursor.suffix)
+
+
+def with_rest(base: Base, cursor: Cursor) -> Base:
+    """``base``, which fits but for the words right of ``cursor``, with those: all before them is computed already."""
+    return replace(base, suffix=_head(_after(cursor), REST_CHARS))
 
 
 def bounded(cursor: Cursor) -> Cursor:
@@ -172,6 +202,15 @@ def bounded(cursor: Cursor) -> Cursor:
     cut = cursor.text[: cursor.line_start] + cursor.text[cursor.offset - MAX_LINE_CHARS :]
     offset = cursor.line_start + MAX_LINE_CHARS
     return Cursor(cursor.uri, cursor.path, cursor.language, cursor.version, cut, offset)
+
+
+def _after(cursor: Cursor) -> str:
+    """The text that the suffix begins with."""
+    return cursor.text[cursor.offset :] if has_words_right(cursor) else cursor.suffix
+
+
+def _first_line(text: str) -> str:
+    return re.split(r"[\r\n]", text, maxsplit=1)[0]
 
 
 def _near(actual: str, base: str) -> bool:
