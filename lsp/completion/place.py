@@ -93,8 +93,13 @@ class Place:
     @property
     def body(self) -> bool:
         """Whether the cursor's block is one of statements, as that of a function or a loop."""
-        statements = BLOCK.match(self.header) or _ABOVE_STATEMENTS.match(self.header)
-        return bool(statements) and not _ABOVE_MEMBERS.match(self.header)
+        return _is_above_statements(self.header)
+
+    def body_at(self, indent: int) -> bool:
+        """The same of the block that a line so far from the left belongs to."""
+        if indent == indent_of(self.before):
+            return self.body
+        return _is_above_statements(_header(self.above, indent, LINE_COMMENT.get(self.language, "#")))
 
     @property
     def closed_below(self) -> bool:
@@ -114,6 +119,11 @@ class Place:
 def indent_of(line: str) -> int:
     """How many spaces and tabs a line begins with."""
     return len(line) - len(line.lstrip(" \t"))
+
+
+def _is_above_statements(header: str) -> bool:
+    statements = BLOCK.match(header) or _ABOVE_STATEMENTS.match(header)
+    return bool(statements) and not _ABOVE_MEMBERS.match(header)
 
 
 def _header(above: str, indent: int, comment: str) -> str:

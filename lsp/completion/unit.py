@@ -40,6 +40,7 @@ _LEAVES = {"return", "raise", "throw", "break", "continue"}
 _OPENS = re.compile(r"^(?!\s*\|).*(?:(?<!:):|[=\\|({\[]|&&|[-=]>|(?:^|\s)(?:do|else|in|of|then|try|where))$")
 # Code that may go on in the next line, which the next line's indentation tells: the beginning of a block without a
 # mark at its end (``BLOCK``), an element with others in it, a statement whose language would end it with a semicolon.
+_HEADER = re.compile(r"(?<![:(,=]):$|[^=(,\s]\s*\{$|\b(?:do|then)$")
 _ELEMENT = re.compile(r"<(?!area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)[A-Za-z](?!.*(?:</|/>)).*>$")
 _SEMICOLONS = {
     *("c", "cpp", "csharp", "dart", "java", "objective-c", "objective-cpp", "php", "rust"),
@@ -133,7 +134,8 @@ class _Unit:
         # A comment that the model takes for finished is answered by the code that it announces.
         self._statement = bool(place.before.strip()) and not (place.comment and goes_below)
         self._goes_below = goes_below and self._statement
-        self._body = place.body and not self._statement and not place.string
+        self._body = False  # the first line is one of a body of which nothing follows
+        self._body_at = place.body_at
         self._open = self._around = Open(quote=place.string)
         self._closed_below = place.closed_below
         self._base: int | None = None  # the first line's indentation, once that is known
@@ -173,8 +175,10 @@ class _Unit:
         indent = indent_of(line)
         if complete and (back := self._meets_suffix(line, indent)) is not None:
             return _Verdict(meets=True, back=back)
-        if indent != self._base or self._open:
-            return _Verdict() if indent < self._base else None
+        if indent < self._base:
+            return self._next_branch(stripped, indent, complete)
+        if indent > self._base or self._open:
+            return None
         if self._looks_ahead and indent == indent_of(self._below) and complete and _first_word(stripped) in _LEAVES:
             return _Verdict()
         if self._deeper and not self._body:
@@ -186,6 +190,18 @@ class _Unit:
             return None
         return self._finished(behind=False)
 
+    def _next_branch(self, stripped: str, indent: int, complete: bool) -> _Verdict | None:
+        """The verdict on a line that leaves the block: it may be another branch before one that is below."""
+        branch, below = stripped.lstrip("} "), self._below.lstrip("} \t")
+        if self._open or indent != indent_of(self._below) or not _continues(below, True):
+            return _Verdict()
+        if not complete:
+            return None if not branch or _continues(branch, complete) else _Verdict()
+        if not _continues(branch, complete):
+            return _Verdict()
+        self._base = indent
+        return _Verdict(sure=False)
+
     def _behind(self, line: str) -> _Verdict | None:
         was_open = bool(self._open)
         code = self._read(line)
@@ -195,7 +211,8 @@ class _Unit:
         if self._base is None:
             self._base = indent
             self._item = code.lstrip().startswith("-")
-            self._body = self._body and indent_of(self._below) < indent  # nothing of it follows
+            inside = not self._statement and not self._around.quote and self._body_at(indent)
+            self._body = inside and indent_of(self._below) < indent
         if self._goes_below and not self._open:
             self._around = self._open  # the line before the cursor closes what it began in
         elif self._around.quote:
@@ -207,7 +224,10 @@ class _Unit:
         self._opened = bool(_OPENS.search(code))
         self._may_go_on = self._opened or self._looks_unended(code.lstrip())
         if self._open or self._opened:
-            return None
+            # The block that a header opens may be there already.
+            header = self._statement and not was_open and not self._open.quote and len(self._words) == 1
+            below = header and not self._goes_below and indent_of(self._below) > indent
+            return _Verdict(behind=True) if below and _HEADER.search(code) else None
         if (self._deeper or was_open) and indent == self._base and _closes(code.lstrip()):
             if self._body:
                 return None

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from indexer.languages import LINE_COMMENT
 from lsp.completion.nesting import QUOTE_ENDS, Open, changes, needed_before, next_line, read
-from lsp.completion.place import Place
+from lsp.completion.place import Place, indent_of
 
 # What editors put right of the cursor by themselves.
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -58,7 +58,8 @@ def fit_rest(text: str, place: Place) -> str:
     for count in range(len(around.brackets), least - 1, -1):
         history = _history(text, place, Open(around.brackets[:count], quote))
         if (meets := _find_rest(text, place, history, around)) is not None:
-            return text[:meets].rstrip(" \t") if place.rest[0].isspace() else text[:meets]
+            kept = text[:meets].rstrip(" \t") if place.rest[0].isspace() else text[:meets]
+            return _without_header(kept, place)
     if not _CLOSERS.fullmatch(rest):
         return ""
     history = _history(text, place, around)
@@ -126,6 +127,14 @@ def _find_rest(text: str, place: Place, history: list[tuple[int, Open]], around:
         if not angle and next(state for start, state in reversed(history) if start < at) == around:
             return at
     return None
+
+
+def _without_header(text: str, place: Place) -> str:
+    """``text`` without a last line that opens a block, where the rest that follows is not indented as one."""
+    above, _, header = text.rstrip().rpartition("\n")
+    indent = indent_of(place.rest if text.endswith("\n") else text.rpartition("\n")[2])
+    hangs = above and place.before.strip() == "" and header.endswith(":") and indent_of(header) >= indent
+    return text[: len(above)] + text[len(text.rstrip()) :] if hangs else text
 
 
 def _spaced(code: str) -> str:
