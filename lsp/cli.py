@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     complete.add_argument(
         "place", metavar="FILE:LINE[:COL]", type=_place, help="counted from 1; no COL: the line's end"
     )
-    complete.add_argument("--workspace", metavar="DIR", type=Path, help="whose settings to use (default: the current)")
+    complete.add_argument(
+        "--workspace", metavar="DIR", type=Path, help="the folder whose settings and code count (default: the current)"
+    )
     complete.add_argument("--n", type=_count, default=1, help="how many different suggestions (1 to 8)")
     complete.add_argument("--json", action="store_true", help="print one JSON document")
     complete.set_defaults(handler=_complete)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -13,14 +16,22 @@ from rich.text import Text
 from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
+from lsp.completion.context import ContextSource, WorkspaceContext
+from lsp.completion.recent import RecentEdits
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor, Document, cursor_from_file
 from lsp.engine.client import EngineClient
 from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
+from lsp.errors import MidlineError
+from lsp.indexing import why_not_indexed
+from lsp.searching import opened_index, scan
 from lsp.settings import Settings, load
 
 _LINES_AROUND = 6
+_PIECES = 8
+# How long a workspace that nobody has indexed is waited for; what is indexed by then counts.
+_INDEXING_SECONDS = 30.0
 
 
 def complete_command(path: Path, line: int, column: int | None, workspace: Path, n: int, as_json: bool) -> int:
@@ -34,7 +45,8 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
     for problem in problems:
         print(f"midline: {problem}", file=sys.stderr)
     config = engine_config(settings)
-    completion = asyncio.run(_complete(cursor, settings, config, n))
+    with _context(cursor, workspace.absolute(), settings) as context:
+        completion = asyncio.run(_complete(cursor, settings, config, n, context))
     if as_json:
         document = Document(cursor.uri, cursor.text)
         print(json.dumps(completion.as_dict(document.position_at)))
@@ -43,7 +55,28 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
     return 0
 
 
-async def _complete(cursor: Cursor, settings: Settings, config: EngineConfig, n: int) -> Completion:
+@contextmanager
+def _context(cursor: Cursor, workspace: Path, settings: Settings) -> Iterator[ContextSource | None]:
+    """What the workspace tells, once its index is up to date; None where it has none. What is wrong is only said."""
+    if why_not_indexed(workspace, settings):
+        yield None
+        return
+    with ExitStack() as stack:
+        try:
+            index = stack.enter_context(opened_index(workspace, settings))
+            scan(index, settings, seconds=_INDEXING_SECONDS)
+        except (MidlineError, OSError, sqlite3.Error) as error:
+            print(f"midline: no context from the workspace: {error}", file=sys.stderr)
+            yield None
+            return
+        recent = RecentEdits()
+        recent.opened(Document(cursor.uri, cursor.text, None, cursor.language))
+        yield WorkspaceContext(recent, lambda: index, workspace)
+
+
+async def _complete(
+    cursor: Cursor, settings: Settings, config: EngineConfig, n: int, context: ContextSource | None
+) -> Completion:
     with Console(stderr=True).status("starting the engine …") as status:
 
         def tell(state: State) -> None:
@@ -55,7 +88,7 @@ async def _complete(cursor: Cursor, settings: Settings, config: EngineConfig, n:
         try:
             await engine.ready()
             status.update("completing …")
-            completer = Completer(engine, Path(config.model).stem, CompletionStats())
+            completer = Completer(engine, Path(config.model).stem, CompletionStats(), context)
             options = settings.completion
             return await completer.complete(
                 cursor,
@@ -92,5 +125,11 @@ def _print(completion: Completion, cursor: Cursor, config: EngineConfig) -> None
     )
     console.print(f"time        {ms['total'] / 1000:.2f} s in all, {ms['first_token'] / 1000:.2f} s to the first token")
     console.print(f"confidence  {completion.confidence:.2f}")
+    console.print(f"mode        {completion.mode}")
+    for piece in completion.context[:_PIECES]:
+        place = f"{piece['path']}:{piece['start_line']}"
+        console.print(Text.assemble("context     ", place, (f"  {piece['symbol']}  ({piece['reason']})", "dim")))
+    if len(completion.context) > _PIECES:
+        console.print(f"            … and {len(completion.context) - _PIECES} more")
     if completion.filters:
         console.print(f"filters     {', '.join(completion.filters)}")

@@ -87,7 +87,7 @@ class WorkspaceIndex:
             return
         await self.close()
         self._kept = wanted
-        why_not = _why_not(workspace, settings)
+        why_not = why_not_indexed(workspace, settings)
         if why_not or workspace is None:
             self._set(Freshness("disabled", why_not))
             return
@@ -143,7 +143,7 @@ class WorkspaceIndex:
             self._tell(freshness)
 
 
-def _why_not(workspace: Path | None, settings: Settings) -> str:
+def why_not_indexed(workspace: Path | None, settings: Settings) -> str:
     """Why there is to be no index; empty where there is to be one."""
     if not settings.index.enabled:
         return "index.enabled is false"

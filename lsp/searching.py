@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import sys
 import time
@@ -39,14 +40,14 @@ def index_command(folder: Path, *, rebuild: bool, as_json: bool) -> int:
     """
     workspace, settings = _workspace(folder)
     began = time.perf_counter()
-    with _opened(workspace, settings) as index:
+    with opened_index(workspace, settings) as index:
         if rebuild and not index.writable:
             raise MidlineError(
                 "The index can't be made anew while another process keeps it fresh.", "Close the editor first."
             )
         if not index.writable:
             print("midline: another process keeps this index fresh; here is what it holds.", file=sys.stderr)
-        changed = _scan(index, settings, rebuild=rebuild)
+        changed = scan(index, settings, rebuild=rebuild)
         seconds = time.perf_counter() - began
         totals = index.totals()
     if as_json:
@@ -90,8 +91,8 @@ def search_command(query: str, folder: Path, count: int, *, as_json: bool) -> in
         MidlineError: the folder can't be indexed.
     """
     workspace, settings = _workspace(folder)
-    with _opened(workspace, settings) as index:
-        _scan(index, settings, rebuild=False)
+    with opened_index(workspace, settings) as index:
+        scan(index, settings)
         index.rank()
         hits = index.search(query, count, reranker=reranker())
     if as_json:
@@ -116,7 +117,7 @@ def _workspace(folder: Path) -> tuple[Path, Settings]:
 
 
 @contextmanager
-def _opened(workspace: Path, settings: Settings) -> Iterator[Index]:
+def opened_index(workspace: Path, settings: Settings) -> Iterator[Index]:
     """The index, closed afterwards.
 
     Raises:
@@ -131,8 +132,9 @@ def _opened(workspace: Path, settings: Settings) -> Iterator[Index]:
         index.close()
 
 
-def _scan(index: Index, settings: Settings, *, rebuild: bool) -> int:
-    """Bring the index up to date, with a bar on stderr."""
+def scan(index: Index, settings: Settings, *, rebuild: bool = False, seconds: float = math.inf) -> int:
+    """Bring the index up to date, with a bar on stderr; for so many seconds at the most. How many files had changed."""
+    deadline = time.monotonic() + seconds
     columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("indexing", total=None)
@@ -140,7 +142,8 @@ def _scan(index: Index, settings: Settings, *, rebuild: bool) -> int:
         def show(progress: Progress) -> None:
             bar.update(task, completed=progress.done, total=progress.total)
 
-        return index.scan(Workload(workers(settings, leave=0), progress=show), rebuild=rebuild)
+        load = Workload(workers(settings, leave=0), progress=show, cancelled=lambda: time.monotonic() > deadline)
+        return index.scan(load, rebuild=rebuild)
 
 
 def _print(console: Console, hit: Hit) -> None:
