@@ -23,7 +23,7 @@ _SPACE = re.compile(r"\s+")
 # The first lines below are looked for.
 _LINES_BELOW = 3
 # From where it may end, a suggestion is followed for so many lines: it may come to the code below.
-_LINES_AHEAD = 8
+_LINES_AHEAD = 12
 # What stands right of the cursor may be met so many lines further on.
 _LINES_TO_REST = 8
 
