@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["ContextPiece", "ContextSource", "Sources", "WorkspaceContext"]
 
-RESERVED = 0.5
+RESERVED = 0.65
 """Of the budget: for the index, where there is one."""
 
 _DOCUMENTS = 8  # of the editor that are looked into, used most recently first
@@ -71,15 +71,15 @@ class Sources:
     They take it in this order, but for the index, whose `RESERVED` share none of them may take.
     """
 
-    outline: float = 0.25
+    outline: float = 0.15
     """The file's own definitions and imports that the prompt doesn't show."""
-    copied: float = 0.25
+    copied: float = 0.2
     """Around what was copied from another document."""
-    edits: float = 0.25
+    edits: float = 0.2
     """The latest changes, as before and after."""
-    counterpart: float = 0.25
+    counterpart: float = 0.2
     """The matching test, source or header."""
-    visited: float = 0.25
+    visited: float = 0.2
     """Where the user was in other documents."""
     documents: float = 0.5
     """Similar lines of other documents, where the index leaves room."""
