@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,21 @@ async def test_nothing_is_counted_where_feedback_is_off(own_home: Path, uri: str
         assert await editor.complete(uri, editor.open_at_cursor(uri, AREA))
         editor.type(uri, types.Position(2, 11), "#")
     assert not (own_home / "data" / FILE_NAME).exists()
+
+
+async def test_a_suggestion_is_told_while_it_grows(shared_home: Path, uri: str) -> None:
+    async with editing(shared_home, options={"completion": {"streaming": True}}) as editor:
+        told: list[dict[str, Any]] = []
+        editor.feature("midline/partial")(lambda partial: told.append(partial))
+        await editor.until_state("ready")
+        marked = "class Point:\n    def __init__(self, x, y):\n        ‸\n\n\npoint = Point(1, 2)\nprint(point.x)\n"
+        at = editor.open_at_cursor(uri, marked)
+        suggestion = await editor.suggestion(uri, at)
+    texts = [one["text"] for one in told]
+    assert len(texts) > 2
+    assert all(text.startswith(before) for before, text in pairwise([*texts, suggestion]))
+    assert all(one["uri"] == uri and one["version"] == 1 for one in told)
+    assert all(one["position"] == {"line": at.line, "character": at.character} for one in told)
 
 
 # -- the editor's own menu ----------------------------------------------------------------------------------------

@@ -92,11 +92,6 @@ class Feedback:
             if tally:
                 tally.begin()
 
-    @property
-    def counts(self) -> bool:
-        """Whether anything is counted."""
-        return self._tally is not None
-
     # -- what happens ----------------------------------------------------------------------------------------------
 
     def shown(self, completion: Completion, cursor: Cursor, mode: str = "") -> None:

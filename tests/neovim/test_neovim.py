@@ -9,6 +9,8 @@ import psutil
 import pytest
 from neovim_editor import MIDLINE, PLUGIN, Editor
 
+from lsp.completion.tally import FILE_NAME, read
+
 pytestmark = [pytest.mark.neovim, pytest.mark.model]
 
 CODE = 'def absolute(x):\n    """Return x without its sign, by an if and two returns."""\n    \n'
@@ -390,6 +392,52 @@ def test_a_suggestion_is_shown_while_it_grows(chooser: Editor) -> None:
     chooser.wait(lambda: chooser.ghost == "on", "the beginning again")
     chooser.lua("_G.resume()")
     chooser.wait(lambda: chooser.ghost == "one(1)", "all of it")
+
+
+def counted(home: Path) -> dict[str, float]:
+    """What became of suggestions in Python, of all kinds."""
+    counts: dict[str, float] = {}
+    for name, value in read(home / "data" / FILE_NAME).items():
+        if name.language == "python":
+            counts[name.name] = counts.get(name.name, 0) + value
+    return counts
+
+
+@pytest.mark.parametrize("outcome", ["accepted", "partly", "typed", "rejected"])
+def test_what_becomes_of_a_suggestion_is_counted(start, file: Path, midline_home: Path, outcome: str) -> None:
+    before = counted(midline_home)
+    editor = start(file)
+    editor.await_engine()
+    ghost = suggest(editor)
+    first = ghost.split("\n")[0]
+    editor.lua("vim.wait(400)")  # who has not seen it has not rejected it
+    if outcome == "accepted":
+        editor.keys("<Tab>")
+    elif outcome == "partly":
+        editor.keys("<M-Down>")
+        editor.lua("vim.wait(300)")
+        editor.keys(" #")
+    elif outcome == "typed":
+        for char in ghost:  # with the indentation that the editor adds by itself
+            if editor.ghost.startswith(char):
+                editor.keys({"\n": "<CR>", "<": "<lt>"}.get(char, char))
+        assert editor.lines == body(ghost)
+    else:
+        editor.keys("#")
+    editor.lua("vim.wait(300)")
+    editor.keys("<Esc>:write<CR>")
+    servers = editor.servers()
+    editor.quit()
+    psutil.wait_procs(servers, timeout=30)
+    new = {name: value - before.get(name, 0) for name, value in counted(midline_home).items()}
+    others = {name for name in ("accepted", "partly", "typed") if new.get(name)}
+    assert others == {outcome} - {"rejected"}  # what came after it may have been rejected
+    assert new[outcome] >= 1
+    if outcome == "accepted":
+        assert new["characters"] == len(ghost)
+        assert new["checked_saved"] == new["alive_saved"] == 1
+    elif outcome == "partly":
+        assert new["characters"] == len(first)
 
 
 def test_why_says_what_the_last_suggestion_came_from(editor: Editor) -> None:
