@@ -30,6 +30,10 @@ Piece = tuple[str, float, float]
 """A token's text, its logprob, and the probability of ending in its place."""
 
 
+class NotRecordedError(MidlineError):
+    """A prompt isn't recorded, and the model may not be asked."""
+
+
 class Stream(msgspec.Struct, frozen=True):
     """What the model wrote behind one prompt, in one or more branches; ``ended`` says why no more is there."""
 
@@ -95,7 +99,7 @@ class Model:
         async with self._starting:
             if self._client is None:
                 if not self._allowed:
-                    raise MidlineError("This prompt isn't recorded, and the model may not be asked.")
+                    raise NotRecordedError("This prompt isn't recorded, and the model may not be asked.")
                 config = engine_config(self._stack.enter_context(bench_home()))
                 config = msgspec.structs.replace(config, n_ctx=N_CTX)
                 self._client = await self._stack.enter_async_context(running_engine(config))
