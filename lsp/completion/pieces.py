@@ -1,7 +1,8 @@
 """Pieces of other code that a prompt shows, and how they stand in it: as comments at the prefix's head.
 
 The comment form is for every model: it needs no token of the vocabulary, and stands in any order of the prompt's
-parts. With Qwen2.5-Coder it also completed better than the repository tokens that this model was trained with.
+parts. With Qwen2.5-Coder it does at least as well as the repository tokens that this model was trained with: behind 30
+calls into other files, the rest of the line was 0.45 ± 0.26 nats likelier.
 """
 
 from __future__ import annotations
