@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,24 @@ class Session:
         if config != before or self.state.state == "failed":
             await self._leave_engine(State("starting", "starting the engine"))
             self._engine = EngineClient(config, self._on_state)
-            self._completer = Completer(self._engine, Path(config.model).stem, self.stats, self._context)
+            self._completer = Completer(
+                self._engine,
+                Path(config.model).stem,
+                self.stats,
+                self._context,
+                known=self._known_names,
+                threshold=self.feedback.threshold,
+            )
             self._engine.start()
+
+    def _known_names(self, names: Iterable[str]) -> set[str]:
+        """Which of these the workspace defines; all where there is no telling."""
+        if self.index.index is None or self.index.freshness.state not in ("ready", "busy"):
+            return set(names)
+        try:
+            return self.index.index.known_names(names)
+        except (OSError, sqlite3.Error):
+            return set(names)
 
     async def _look_again(self) -> None:
         """Start the engine where its model has come since it was missed."""

@@ -9,16 +9,17 @@ from dataclasses import replace
 from typing import Protocol
 
 from lsp.completion.bases import Budget, DocumentBases, Engine
-from lsp.completion.branch import Branch
+from lsp.completion.branch import Branch, Known
 from lsp.completion.cache import SuggestionCache
 from lsp.completion.completion import Completion
 from lsp.completion.context import ContextPiece, ContextSource
 from lsp.completion.flight import Flight
+from lsp.completion.place import Place
 from lsp.completion.prompt import bounded
 from lsp.completion.stats import CompletionStats
-from lsp.completion.unit import Place
 from lsp.documents import Cursor
-from lsp.engine.protocol import Done, Priority, Segment, State, Usage
+from lsp.engine.client import Generation
+from lsp.engine.protocol import Done, Priority, Segment, State
 
 # How often to tell of a suggestion that grows; each time its filters run.
 GROWTH_SECONDS = 0.1
@@ -41,12 +42,23 @@ class Completer:
         model: its name.
         stats: where costs are counted.
         context: where context comes from; None: there is none.
+        known: which of some names the workspace defines.
+        threshold: the least confidence to show, by language, mode and what was asked for.
     """
 
     def __init__(
-        self, engine: RunningEngine, model: str, stats: CompletionStats, context: ContextSource | None = None
+        self,
+        engine: RunningEngine,
+        model: str,
+        stats: CompletionStats,
+        context: ContextSource | None = None,
+        *,
+        known: Known = lambda names: set(),
+        threshold: Callable[[str, str, float], float] = lambda language, mode, asked: asked,
     ) -> None:
         self._engine = engine
+        self._known = known
+        self._threshold = threshold
         self._context = context
         self._model = model
         self._stats = stats
@@ -95,9 +107,9 @@ class Completer:
                 return replace(made, ms=dict.fromkeys(made.ms, 0.0) | {"total": _ms_since(began)})
         if flight:
             flight.end()
-        flight = Flight(cursor, [Branch(Place.of(cursor)) for _ in range(alternatives)])
+        flight = Flight(cursor, self._branches(cursor, min_confidence, alternatives))
         self._flights[cursor.uri] = flight
-        flight.start(self._fly(flight, max_tokens, min_confidence, patient, delay, began))
+        flight.start(self._fly(flight, max_tokens, patient, delay, began))
         await self._follow(flight, cursor, on_growth)
         return flight.result()
 
@@ -116,9 +128,7 @@ class Completer:
                         on_growth(text)
         return True
 
-    async def _fly(
-        self, flight: Flight, max_tokens: int, min_confidence: float, patient: bool, delay: float, began: float
-    ) -> Completion:
+    async def _fly(self, flight: Flight, max_tokens: int, patient: bool, delay: float, began: float) -> Completion:
         """What a flight does: find the prompt's base, generate, and make a suggestion of it."""
         cursor = flight.cursor
         bases = self._bases(cursor.uri)
@@ -131,11 +141,12 @@ class Completer:
         context_ms = _ms_since(began)
         try:
             await asyncio.sleep(delay)
-            usage = await self._generate(
+            generation = await self._generate(
                 based.key, segments, flight.branches, max_tokens, on_done=self._stats.add, on_growth=flight.grow
             )
         finally:
             bases.renew()
+        usage = generation.usage
         ms = {
             "context": context_ms,
             "prefill": usage.prefill_ms,
@@ -143,7 +154,8 @@ class Completer:
             "generate": usage.generate_ms,
             "total": _ms_since(began),
         }
-        completion = self._finish(cursor, flight.branches, min_confidence, usage, ms, based.base.context)
+        made = self._finish(cursor, flight.branches, generation, based.base.context)
+        completion = replace(made, usage=usage, ms=ms)
         self._cache(cursor.uri).add(cursor, completion)
         return completion
 
@@ -157,11 +169,15 @@ class Completer:
             return
         based, found = fitting
         segments = based.base.segments(found.middle, bases.layout)
-        branches = [Branch(Place.of(after))]
-        await self._generate(based.key, segments, branches, max_tokens, priority="warm")
+        branches = self._branches(after, min_confidence, 1)
+        generation = await self._generate(based.key, segments, branches, max_tokens, priority="warm")
         if not branches[0].interrupted:
-            made = self._finish(after, branches, min_confidence, Usage(), {}, based.base.context)
-            self._cache(cursor.uri).add(after, made)
+            self._cache(cursor.uri).add(after, self._finish(after, branches, generation, based.base.context))
+
+    def _branches(self, cursor: Cursor, min_confidence: float, count: int) -> list[Branch]:
+        place = Place.of(cursor)
+        least = self._threshold(cursor.language, place.mode, min_confidence)
+        return [Branch(place, least) for _ in range(count)]
 
     async def _generate(
         self,
@@ -173,7 +189,7 @@ class Completer:
         priority: Priority = "completion",
         on_done: Callable[[Done], None] = lambda _: None,
         on_growth: Callable[[], None] = lambda: None,
-    ) -> Usage:
+    ) -> Generation:
         """Stream tokens into ``branches`` until each has its unit."""
         count = len(branches)
         generation = self._engine.generate(key, segments, max_tokens=max_tokens, branches=count, priority=priority)
@@ -190,18 +206,13 @@ class Completer:
         if generation.reason == "cancelled":
             for branch in branches:
                 branch.interrupted = not branch.complete
-        return generation.usage
+        return generation
 
     def _finish(
-        self,
-        cursor: Cursor,
-        branches: list[Branch],
-        min_confidence: float,
-        usage: Usage,
-        ms: dict[str, float],
-        context: Sequence[ContextPiece],
+        self, cursor: Cursor, branches: list[Branch], generation: Generation, context: Sequence[ContextPiece]
     ) -> Completion:
-        suggestions = [branch.finish(min_confidence) for branch in branches]
+        whole = generation.reason != "length"
+        suggestions = [branch.finish(self._known, whole=whole) for branch in branches]
         first = next((suggestion for suggestion in suggestions if suggestion.text), suggestions[0])
         others = dict.fromkeys(suggestion.text for suggestion in suggestions if suggestion.text)
         return Completion(
@@ -210,9 +221,7 @@ class Completer:
             end=cursor.offset,
             alternatives=tuple(text for text in others if text != first.text),
             model=self._model,
-            usage=usage,
             confidence=first.confidence,
-            ms=ms,
             context=tuple(piece.as_dict() for piece in context),
             filters=first.fired,
             reason=first.reason,
