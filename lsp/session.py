@@ -107,7 +107,10 @@ class Session:
             problems += [f"privacy.exclude: {item!r} is no pattern of .gitignore. It is ignored." for item in wrong]
             for problem in problems:
                 self._warn_once(problem)
-            self._excluded = pathspec.GitIgnoreSpec.from_lines(set(patterns).difference(wrong))
+            excluded = pathspec.GitIgnoreSpec.from_lines(sorted(set(patterns).difference(wrong)))
+            if self._completer and excluded != self._excluded:
+                self._completer.forget_all()  # prompts may hold what is private from now on
+            self._excluded = excluded
             self.feedback.use(Tally() if self.settings.feedback.enabled else None)
             await self._choose_engine()
             try:
@@ -145,7 +148,8 @@ class Session:
         if self.index.index is None or self.index.freshness.state not in ("ready", "busy"):
             return set(names)
         try:
-            return self.index.index.known_names(names)
+            found = self.index.index.known_names(names)
+            return found | self.index.index.mentioned_names(set(names) - found)
         except (OSError, sqlite3.Error):
             return set(names)
 

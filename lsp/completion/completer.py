@@ -248,6 +248,11 @@ class Completer:
         if bases := self._documents.pop(uri, None):
             bases.close()
 
+    def forget_all(self) -> None:
+        """What may be shown to the model has changed."""
+        for uri in {*self._caches, *self._flights, *self._documents}:
+            self.forget(uri)
+
     def _cache(self, uri: str) -> SuggestionCache:
         return self._caches.setdefault(uri, SuggestionCache())
 
