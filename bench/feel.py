@@ -71,7 +71,7 @@ def figures(strokes: Sequence[Stroke]) -> dict[str, Any]:
         "saved": share(saved, keys),
         "acceptances": accepted,
         "ms_to_new": percentiles(new),
-        "ms_to_any": percentiles([*new, *(0.0 for stroke in shown if stroke.kept)]),
+        "ms_to_any": percentiles([*new, *(0.0 for stroke in shown if stroke.kept)]) if new else {},
     }
 
 
