@@ -69,7 +69,7 @@ def apply_filters(text: str, place: Place, *, whole: bool = True) -> Filtered:
     for number in range(1 if place.rest.strip() else _MOST_ROUNDS):
         began = text
         for name, function in FILTERS.items():
-            if name == "half-line" and (whole or number or cut_unit(text, place) != text):
+            if name == "half-line" and (whole or number):
                 continue
             changed = function(text, place)
             if changed != text:

@@ -37,7 +37,9 @@ def trim_end(text: str, place: Place) -> str:
 
 
 def cut_half_line(text: str, place: Place) -> str:
-    """The last line of a text that was broken off; prose may end anywhere."""
+    """What was broken off: behind a possible end, or in the middle of a line; but prose may end anywhere."""
+    if (end := unit_end(text, place, ended=True)) is not None:
+        return text[:end]
     if place.mode in ("comment", "docstring", "text"):
         return text
     return text[: max(0, text.rfind("\n"))]

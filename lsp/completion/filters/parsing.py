@@ -9,8 +9,8 @@ from lsp.completion.place import Place
 
 _MOST_PARSES = 8
 _MOST_PARTS = 3
-# Where a line may sensibly end: behind a bracket, a word, a string.
-_ENDS = re.compile(r"(?<=[)\]}\w\"'`;])(?=[\s)\]},;:.+\-*/=<>&|]|$)")
+# Where a line may sensibly end: behind what was opened in it.
+_ENDS = re.compile(r"(?<=[)\]}\"'`])(?=[\s)\]},;:.+\-*/=<>&|])")
 
 
 def cut_errors(text: str, place: Place) -> str:
