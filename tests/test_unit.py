@@ -41,7 +41,7 @@ PYTHON = [
     case("a block before what is below", "python", "x = 1¦\ny = 2", "\nif x:\n    a()\n\n    b()■\ny = 2\n"),
     case("what comes to the end of the block", "python", "if a:\n    b()¦\nc()", "\nelif d:\n    e()■\nc()\n"),
     case("what is below, soon", "python", "def f():\n    ¦\n    c()", "a()\n\n    b()■\n\n    c()\n"),
-    case("what is below, never", "python", "def f():\n    ¦\n    c()", "a()■\n\n    b()\n\n" + "    d()\n" * 8),
+    case("what is below, never", "python", "def f():\n    ¦\n    c()", "a()■\n\n    b()\n\n" + "    d()\n" * 13),
     case("the line after the one below", "python", "def f():\n    ¦\n    c()\n    d(1)", "a()■\n    c(1)\n    d(1)\n"),
     case("a jump over what is below", "python", "def f():\n    ¦\n    return x", "a()■\n    return y\n"),
     case("an open bracket goes on", "python", "x = foo(¦", "\n    1,\n    2,\n)■\ny = 2\n"),
