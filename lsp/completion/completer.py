@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from lsp.completion.bases import Budget, DocumentBases, Engine
@@ -19,7 +19,7 @@ from lsp.completion.prompt import bounded
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor
 from lsp.engine.client import Generation
-from lsp.engine.protocol import Done, Priority, Segment, State
+from lsp.engine.protocol import State
 
 # How often to tell of a suggestion that grows; each time its filters run.
 GROWTH_SECONDS = 0.1
@@ -100,16 +100,15 @@ class Completer:
             self._stats.cache_hits += 1
             return made
         flight = self._flights.get(cursor.uri)
-        if flight and not flight.done and len(flight.branches) >= alternatives and flight.agrees(cursor):
+        if flight and not flight.done and flight.alternatives >= alternatives and flight.agrees(cursor):
             joined = await self._follow(flight, cursor, on_growth)
             if joined and (made := cache.find(cursor)):
                 self._stats.joined += 1
                 return replace(made, ms=dict.fromkeys(made.ms, 0.0) | {"total": _ms_since(began)})
         if flight:
             flight.end()
-        flight = Flight(cursor, self._branches(cursor, min_confidence, alternatives))
-        self._flights[cursor.uri] = flight
-        flight.start(self._fly(flight, max_tokens, patient, delay, began))
+        flight = self._flights[cursor.uri] = Flight(cursor, alternatives)
+        flight.start(self._fly(flight, _Wish(max_tokens, min_confidence, patient, delay), began))
         await self._follow(flight, cursor, on_growth)
         return flight.result()
 
@@ -128,22 +127,26 @@ class Completer:
                         on_growth(text)
         return True
 
-    async def _fly(self, flight: Flight, max_tokens: int, patient: bool, delay: float, began: float) -> Completion:
+    async def _fly(self, flight: Flight, wish: _Wish, began: float) -> Completion:
         """What a flight does: find the prompt's base, generate, and make a suggestion of it."""
         cursor = flight.cursor
         bases = self._bases(cursor.uri)
         await bases.recall()
         within = bounded(cursor)
         based, found = bases.find(within) or (
-            await bases.assemble(within) if patient else bases.start(within, self._budget().small)
+            await bases.assemble(within) if wish.patient else bases.start(within, self._budget().small)
         )
         segments = based.base.segments(found.middle, bases.layout)
         context_ms = _ms_since(began)
         try:
-            await asyncio.sleep(delay)
-            generation = await self._generate(
-                based.key, segments, flight.branches, max_tokens, on_done=self._stats.add, on_growth=flight.grow
+            await asyncio.sleep(wish.delay)
+            generation = self._engine.generate(
+                based.key, segments, max_tokens=wish.max_tokens, branches=flight.alternatives
             )
+            generation.on_done(self._stats.add)  # also of a request that is cancelled before its reader hears of it
+            # Once the engine has begun: the syntax is read while it reads what was typed.
+            flight.branches = self._branches(cursor, wish.min_confidence, flight.alternatives)
+            await _read(generation, flight.branches, flight.grow)
         finally:
             bases.renew()
         usage = generation.usage
@@ -170,7 +173,8 @@ class Completer:
         based, found = fitting
         segments = based.base.segments(found.middle, bases.layout)
         branches = self._branches(after, min_confidence, 1)
-        generation = await self._generate(based.key, segments, branches, max_tokens, priority="warm")
+        generation = self._engine.generate(based.key, segments, max_tokens=max_tokens, priority="warm")
+        await _read(generation, branches)
         if not branches[0].interrupted:
             self._cache(cursor.uri).add(after, self._finish(after, branches, generation, based.base.context))
 
@@ -178,35 +182,6 @@ class Completer:
         place = Place.of(cursor)
         least = self._threshold(cursor.language, place.mode, min_confidence)
         return [Branch(place, least) for _ in range(count)]
-
-    async def _generate(
-        self,
-        key: str,
-        segments: list[Segment],
-        branches: list[Branch],
-        max_tokens: int,
-        *,
-        priority: Priority = "completion",
-        on_done: Callable[[Done], None] = lambda _: None,
-        on_growth: Callable[[], None] = lambda: None,
-    ) -> Generation:
-        """Stream tokens into ``branches`` until each has its unit."""
-        count = len(branches)
-        generation = self._engine.generate(key, segments, max_tokens=max_tokens, branches=count, priority=priority)
-        generation.on_done(on_done)  # also of a request that is cancelled before its reader hears of it
-        try:
-            async for token in generation:
-                branch = branches[token.branch]
-                branch.add(token)
-                if branch.complete:
-                    generation.cancel(token.branch if count > 1 else None)
-                on_growth()
-        finally:
-            generation.cancel()
-        if generation.reason == "cancelled":
-            for branch in branches:
-                branch.interrupted = not branch.complete
-        return generation
 
     def _finish(
         self, cursor: Cursor, branches: list[Branch], generation: Generation, context: Sequence[ContextPiece]
@@ -266,6 +241,32 @@ class Completer:
     def _budget(self) -> Budget:
         state = self._engine.state
         return Budget.of(state.prefill_per_second, state.n_ctx)
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """How to complete, see ``Completer.complete``."""
+
+    max_tokens: int
+    min_confidence: float
+    patient: bool
+    delay: float
+
+
+async def _read(generation: Generation, branches: list[Branch], on_growth: Callable[[], None] = lambda: None) -> None:
+    """Stream tokens into ``branches`` until each has its unit."""
+    try:
+        async for token in generation:
+            branch = branches[token.branch]
+            branch.add(token)
+            if branch.complete:
+                generation.cancel(token.branch if len(branches) > 1 else None)
+            on_growth()
+    finally:
+        generation.cancel()
+    if generation.reason == "cancelled":
+        for branch in branches:
+            branch.interrupted = not branch.complete
 
 
 def _ms_since(began: float) -> float:

@@ -22,19 +22,20 @@ class Flight:
 
     Args:
         cursor: the place.
-        branches: what grows.
+        alternatives: how many branches it is going to have.
     """
 
-    def __init__(self, cursor: Cursor, branches: list[Branch]) -> None:
-        self.branches = branches
+    def __init__(self, cursor: Cursor, alternatives: int) -> None:
         self.cursor = cursor
+        self.alternatives = alternatives
+        self.branches: list[Branch] = []
         self._after = cursor.text[cursor.offset :]
         self._waiting = 0
         self._grown = asyncio.Event()
         self._task: asyncio.Task[Completion] | None = None
 
     def start(self, work: Coroutine[Any, Any, Completion]) -> None:
-        """Let ``work`` fill the branches."""
+        """Let ``work`` make the branches and fill them."""
         self._task = asyncio.get_running_loop().create_task(work)
         self._task.add_done_callback(self._ended)
 
@@ -58,6 +59,10 @@ class Flight:
         if self._task:
             self._task.cancel()
 
+    @property
+    def _text(self) -> str:
+        return self.branches[0].text if self.branches else ""
+
     def grow(self) -> None:
         """The branches have grown."""
         grown, self._grown = self._grown, asyncio.Event()
@@ -71,13 +76,13 @@ class Flight:
         typed = typed_since(self.cursor.prefix, self._after, cursor)
         if not typed:
             return typed == ""
-        text = self.branches[0].text
+        text = self._text
         return text.startswith(typed) or (text != "" and typed.startswith(text) and not self.done)
 
     def is_refuted_by(self, text: str) -> bool:
         """Whether the document's text as it is now shows that something else was typed than what it has written."""
         now = replace(self.cursor, text=text, offset=max(0, len(text) - len(self._after)))
-        return bool(self.branches[0].text) and not self.agrees(now)
+        return bool(self._text) and not self.agrees(now)
 
     @contextlib.contextmanager
     def wanted(self) -> Iterator[None]:
