@@ -136,7 +136,8 @@ def scan(index: Index, settings: Settings, *, rebuild: bool = False, seconds: fl
     """Bring the index up to date, with a bar on stderr; for so many seconds at the most. How many files had changed."""
     deadline = time.monotonic() + seconds
     columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("indexing", total=None)
 
         def show(progress: Progress) -> None:

@@ -89,7 +89,7 @@ def place(tmp_path: Path) -> str:
 @pytest.mark.model
 def test_complete_gives_the_contracts_json(midline_home: Path, place: str) -> None:
     result = complete(place)
-    assert result.keys() == CONTRACT | {"reason", "why", "cached", "queue_ms"}
+    assert result.keys() == CONTRACT | {"reason", "why", "cached", "queue_ms", "mode"}
     namespace: dict[str, Any] = {}
     exec(AREA.replace(CURSOR, result["text"]), namespace)
     assert namespace["result"] == 6
