@@ -1,26 +1,22 @@
-"""How long to wait for the next key before the model is asked."""
-# FOR MAIN, to be removed: helper D overwrote your uncommitted file by mistake (10:12) and rebuilt it from mypy's cache
-# (names and signatures are yours) and tests/test_pace.py. Guessed: the values of PAUSE_SECONDS, MOST_SECONDS,
-# REMEMBERED, ENOUGH, and all comments. SHARE follows from the tests. Put your own back if you still have it.
+"""The user's rhythm: how long between two keys, and so how long to wait for the next before the model is asked."""
 
 from __future__ import annotations
 
 import statistics
 from collections import deque
 
-# Longer than this between two keys is thinking, not typing.
-PAUSE_SECONDS = 2.0
-# Nobody shall wait longer than this.
+# Who pauses longer is thinking, not typing.
+PAUSE_SECONDS = 1.0
+# Intervals that are remembered, and how many make a rhythm.
+REMEMBERED, ENOUGH = 40, 8
+# Nobody waits longer than this.
 MOST_SECONDS = 0.25
-# The share of the time to the next key, and of the time that a suggestion takes, that is worth waiting.
+# Of the usual time between two keys: who hasn't typed on by then has more likely than not stopped.
 SHARE = 0.5
-REMEMBERED = 100
-# Fewer intervals are no rhythm.
-ENOUGH = 10
 
 
 class Pace:
-    """The rhythm of the user's keys, in this session."""
+    """Measures the time between keys."""
 
     def __init__(self) -> None:
         self._intervals: deque[float] = deque(maxlen=REMEMBERED)
@@ -28,7 +24,7 @@ class Pace:
         self._bursting = False
 
     def typed(self, now: float) -> None:
-        """A key was struck at ``now``, in seconds."""
+        """A key was pressed; ``now`` in seconds of any clock that goes evenly."""
         interval = now - self._last if self._last is not None else PAUSE_SECONDS
         self._last = now
         self._bursting = interval < PAUSE_SECONDS
@@ -37,11 +33,19 @@ class Pace:
 
     @property
     def median(self) -> float:
-        """Seconds from one key to the next, usually; 0 before enough is known."""
+        """Usual seconds between two keys of a burst; 0 where that isn't known yet."""
         return statistics.median(self._intervals) if len(self._intervals) >= ENOUGH else 0.0
 
     def debounce(self, suggestion_ms: float) -> float:
-        """Seconds to wait for the next key where a suggestion takes ``suggestion_ms``; none after a pause."""
-        if not self._bursting:
+        """How many seconds to wait for the next key.
+
+        None for the first key after a pause, and hardly any on a machine that answers between two keys anyway; otherwise
+        a share of the usual time between two keys, the more of it the slower suggestions are.
+
+        Args:
+            suggestion_ms: how long a suggestion usually takes.
+        """
+        if not self._bursting or not self.median:
             return 0.0
-        return min(SHARE * self.median, SHARE * suggestion_ms / 1000, MOST_SECONDS)
+        slowness = min(1.0, suggestion_ms / 1000 / self.median)
+        return min(MOST_SECONDS, SHARE * self.median * slowness)
