@@ -65,10 +65,11 @@ def invented(text: str, place: Place, known: Callable[[Iterable[str]], set[str]]
     if syntax is None or root is None or place.cursor is None or tongue is None:
         return Invented()
     language = builtin_names(place.language) | tongue.keywords
+    source = (syntax.before + text + syntax.after).encode()
     names: dict[str, bool] = {}  # whether each stands alone anywhere
     defined: set[str] = set()
     for node in _identifiers(root, syntax.offset, syntax.offset + len(text.encode())):
-        name = (node.text or b"").decode()
+        name = source[node.start_byte : node.end_byte].decode()
         if _is_defined(node):
             defined.add(name)
         else:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from lsp.completion.place import Place
 
-_MOST_PARSES = 8
-_MOST_PARTS = 3
+_MOST_PARSES = 5
+_MOST_PARTS = 2
 # Where a line may sensibly end: behind what was opened in it.
 _ENDS = re.compile(r"(?<=[)\]}\"'`])(?=[\s)\]},;:.+\-*/=<>&|])")
 
