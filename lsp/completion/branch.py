@@ -79,7 +79,7 @@ class Branch:
 
     def so_far(self) -> str:
         """What would be shown if it ended here."""
-        return apply_filters(self.text, self.place, whole=False).text
+        return apply_filters(self.text, self.place).text
 
     def finish(self, known: Known, *, whole: bool) -> Suggestion:
         """What to show of it.

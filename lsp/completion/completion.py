@@ -23,7 +23,7 @@ class Completion:
         alternatives: other suggestions for the same place.
         model: name of the model.
         usage: what it cost in the engine.
-        confidence: geometric mean of the probabilities of the suggestion's tokens, 0 to 1.
+        confidence: how probable it is that this is wanted, 0 to 1; see ``confidence.confidence_of``.
         ms: milliseconds by stage: ``context``, ``prefill``, ``first_token``, ``generate``, ``total``.
         context: pieces of the repository that were in the prompt.
         filters: post-processing filters that changed the text.

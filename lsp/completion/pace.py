@@ -39,7 +39,7 @@ class Pace:
     def debounce(self, suggestion_ms: float) -> float:
         """How many seconds to wait for the next key.
 
-        None for the first key after a pause, and hardly any on a machine that answers between two keys anyway; otherwise
+        None for the first key after a pause, hardly any on a machine that answers between two keys anyway; otherwise
         a share of the usual time between two keys, the more of it the slower suggestions are.
 
         Args:
