@@ -133,9 +133,10 @@ class Completer:
         bases = self._bases(cursor.uri)
         await bases.recall()
         within = bounded(cursor)
-        based, found = bases.find(within) or (
-            await bases.assemble(within) if wish.patient else bases.start(within, self._budget().small)
-        )
+        fitting = bases.find(within)
+        if wish.patient and not (fitting and fitting[0].base.context):
+            fitting = await bases.assemble(within)
+        based, found = fitting or bases.start(within, self._budget().small)
         segments = based.base.segments(found.middle, bases.layout)
         context_ms = _ms_since(began)
         try:
