@@ -187,10 +187,15 @@ class DocumentBases:
         return self._begin(cursor, self._new_place(base))
 
     async def assemble(self, cursor: Cursor) -> tuple[Place, Match]:
-        """As ``start``, for who can wait: a large base, with all its context."""
-        base = make_base(cursor, self.budget().large)
+        """As ``find`` or ``start``, for who can wait: a large base with context, wherever there is any."""
+        held = self.find(cursor)
+        if held and held[0].base.context:
+            return held
         epoch = self.context.epoch if self.context else None
-        place = self._new_place(await self._with_context(cursor, base))
+        base = await self._with_context(cursor, make_base(cursor, self.budget().large))
+        if held and not base.context:
+            return held
+        place = self._new_place(base)
         place.epoch = epoch
         return self._begin(cursor, place)
 

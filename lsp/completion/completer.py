@@ -133,10 +133,10 @@ class Completer:
         bases = self._bases(cursor.uri)
         await bases.recall()
         within = bounded(cursor)
-        fitting = bases.find(within)
-        if wish.patient and not (fitting and fitting[0].base.context):
-            fitting = await bases.assemble(within)
-        based, found = fitting or bases.start(within, self._budget().small)
+        if wish.patient:
+            based, found = await bases.assemble(within)
+        else:
+            based, found = bases.find(within) or bases.start(within, self._budget().small)
         segments = based.base.segments(found.middle, bases.layout)
         context_ms = _ms_since(began)
         try:
