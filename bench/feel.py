@@ -2,7 +2,7 @@
 
 A person types a pinned package's code, to the end, whatever is suggested; a suggestion stays on the screen while the
 keys agree with it. What they would have saved is worked out afterwards: they accept a suggestion's next word as soon
-as it is right, and all of a suggestion that is right to its end; each acceptance costs a key.
+as it is right, its line where that is right to its end, all of it where all is; each acceptance costs a key.
 
 At a person's pace the keys go to a real server. With ``--patient`` each key waits for its answer, so that the bare
 model (cursor split, no filters, no confidence, the first line of its output) can be compared; what the model writes is
@@ -85,7 +85,7 @@ def savings(strokes: Sequence[Stroke]) -> tuple[int, int, int]:
             at += 1
             continue
         screen = left or stroke.screen
-        taken = screen if stroke.ahead.startswith(screen) else _next_word(screen, stroke.ahead)
+        taken = _acceptable(screen, stroke.ahead)
         spared = _spared(strokes, at, len(taken))
         if len(spared) > 1:
             accepted += 1
@@ -98,6 +98,15 @@ def savings(strokes: Sequence[Stroke]) -> tuple[int, int, int]:
         left = screen[len(typed) :] if left and screen.startswith(typed) else ""
         at += 1
     return keys, saved, accepted
+
+
+def _acceptable(screen: str, ahead: str) -> str:
+    """What is accepted with one key: all of it, or its next line, or its next word; nothing where that is wrong."""
+    if ahead.startswith(screen):
+        return screen
+    break_after = screen.find("\n", 1)
+    line = screen[:break_after] if break_after > 0 else ""
+    return line if line and ahead.startswith(f"{line}\n") else _next_word(screen, ahead)
 
 
 def _next_word(screen: str, ahead: str) -> str:
