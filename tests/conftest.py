@@ -21,7 +21,8 @@ from lsp.models.catalogue import DEFAULT_MODEL
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Engines that tests started shall not outlive them by minutes, but by a moment, for the next test's sake.
-SETTINGS = "[engine]\nidle_minutes = 0.25\nthreads = 1\n"
+# Most tests are about what becomes of a suggestion, however unsure the model is of it.
+SETTINGS = "[engine]\nidle_minutes = 0.25\nthreads = 1\n[completion]\nmin_confidence = 0\n"
 
 
 @pytest.fixture(scope="session")
