@@ -27,7 +27,7 @@ _MEMORY_BYTES = 512 * 1024 * 1024
 class _Generation(Extension):
     """``{% generation %}``, with which some templates mark what to train on: what is inside, as it is."""
 
-    tags = {"generation"}
+    tags = {"generation"}  # noqa: RUF012  (as Jinja declares it)
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         next(parser.stream)
