@@ -272,7 +272,8 @@ async def test_a_long_conversation_goes_on(kept: Conversations, conversation: Co
     ("text", "clean", "places", "removed"),
     [
         ("Yes [1].", "Yes [1].", ["lsp/a.py:10-20"], 0),
-        ("Yes [1, 2][2].", "Yes [1, 2][2].", ["lsp/a.py:10-20", "b.md:1-3"], 0),
+        ("Yes [1][2].", "Yes [1][2].", ["lsp/a.py:10-20", "b.md:1-3"], 0),
+        ("[9][ 1 ] a[0][7] [[9]7] [9][2,1].", "[ 1 ] a[0][7] [2,1].", ["b.md:1-3", "lsp/a.py:10-20"], 4),
         ("No [3] [1,4].", "No [1].", ["lsp/a.py:10-20"], 2),
         ("See `lsp/a.py:7` and `lsp/no.py:7`.", "See `lsp/a.py:7` and .", ["lsp/a.py:7-7"], 1),
         ("See lsp/a.py:90-101 or b.md:2-3", "See lsp/a.py or b.md:2-3", ["b.md:2-3"], 1),

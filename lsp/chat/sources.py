@@ -75,8 +75,8 @@ class Checked:
 
 
 _CODE = re.compile(r"^ {0,3}(```+|~~~+).*?(?:^ {0,3}\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
-# ``[3]``, ``[1, 2]`` in prose: not an index (``a[0]``), a link (``[1](url)``, ``[1]: url``), or a box (``[ ]``).
-_NUMBERS = r"(?<![A-Za-z0-9_\])`])\[(?P<numbers>\d{1,3}(?:\s*,\s*\d{1,3})*)\](?![(:`])"
+# ``[3]``, ``[1, 2][3]`` in prose: not an index (``a[0]``), a link (``[1](url)``, ``[1]: url``), or a box (``[ ]``).
+_NUMBERS = r"(?<![A-Za-z0-9_\])`])(?P<numbers>(?:\[\d{1,3}(?:\s*,\s*\d{1,3})*\])+)(?![(:`])"
 _PLACE = r"(?<![\w/.@:-])(?P<path>(?:[\w.@+-]+/)*[\w.@+-]*\w):(?P<start>\d{1,7})(?:-(?P<end>\d{1,7}))?(?![\w:/])"
 _ASCII_END = re.compile(r"[\x00-\x7f]*$")
 _PLACES = re.compile(_PLACE)
@@ -90,13 +90,22 @@ def check_citations(text: str, sources: Sequence[Source], line_count: LineCount)
     Code in fences is left alone.
     """
     checker = _Checker({source.number: source for source in sources}, line_count)
+    removed = -1
+    while checker.removed != removed:  # what is taken out may leave another behind: [[9]7]
+        removed, checker.citations = checker.removed, []
+        text = _checked(text, checker)
+    return Checked(text, checker.citations, removed)
+
+
+def _checked(text: str, checker: _Checker) -> str:
+    """The text without what the checker takes out, code in fences left alone."""
     parts: list[str] = []
     end = 0
     for block in _CODE.finditer(text):
         parts += [checker.prose(text[end : block.start()]), block.group()]
         end = block.end()
     parts.append(checker.prose(text[end:]))
-    return Checked("".join(parts), checker.citations, checker.removed)
+    return "".join(parts)
 
 
 def _split_ascii_end(text: str) -> tuple[str, str]:
@@ -127,14 +136,19 @@ class _Checker:
         return _CITED.sub(lambda found: self._numbered(found) if found["numbers"] else self._place(found), text)
 
     def _numbered(self, found: re.Match[str]) -> str:
-        numbers = [int(number) for number in found["numbers"].split(",")]
+        brackets = "".join(map(self._bracket, found["numbers"][1:-1].split("][")))
+        return found["space"] + brackets if brackets else ""
+
+    def _bracket(self, inside: str) -> str:
+        """``[1, 2]`` from what is inside it, less what doesn't exist."""
+        numbers = [int(number) for number in inside.split(",")]
         known = [number for number in numbers if number in self._sources]
         for number in known:
             self._cite(self._sources[number].place)
         self.removed += len(numbers) - len(known)
         if len(known) == len(numbers):
-            return found[0]
-        return f"{found['space']}[{', '.join(map(str, known))}]" if known else ""
+            return f"[{inside}]"
+        return f"[{', '.join(map(str, known))}]" if known else ""
 
     def _place(self, found: re.Match[str]) -> str:
         before, path, start = "", found["path"], int(found["start"])
