@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -306,3 +307,23 @@ def test_every_citation_exists(text: str) -> None:
         assert found.text == text
     again = check_citations(found.text, SOURCES, line_count)
     assert [c for c in again.citations if c not in found.citations] == []
+
+
+async def test_sources_are_numbered_on_and_not_told_twice(kept: Conversations, conversation: Conversation) -> None:
+    engine = FakeEngine("[1]", "[1] [2] [3]", "[2] [3] [4]")
+    answerer = Answerer(engine, "m", kept)
+    await answerer.answer(conversation, Question("one", SOURCES[:1], line_count))
+    other = replace(SOURCES[1], number=2)
+    second = await answerer.answer(conversation, Question("two", [SOURCES[0], other], line_count))
+    assert [source.number for source in second.sources] == [1, 2]
+    assert "lsp/a.py" not in engine.said[-1]
+    assert "[2] b.md:1-3" in engine.said[-1]
+    assert (second.text, second.removed) == ("[1] [2]", 1)
+    changed = replace(SOURCES[0], text="def run(self): pass")
+    third = await answerer.answer(conversation, Question("three", [other, changed], line_count))
+    assert [source.number for source in third.sources] == [2, 3]
+    assert "[3] lsp/a.py:10-20" in engine.said[-1]
+    assert "b.md" not in engine.said[-1]
+    assert third.removed == 1
+    await answerer.answer(conversation, Question("four", [changed], line_count))
+    assert engine.said[-1] == "The sources [3] above are about this.\n\nfour"

@@ -17,7 +17,7 @@ import msgspec
 
 from lsp.chat.conversations import Conversation, Conversations, Message
 from lsp.chat.history import estimated_tokens, exchanges, fitting, turns
-from lsp.chat.sources import LineCount, Source, check_citations, question_with
+from lsp.chat.sources import LineCount, Source, check_citations, numbered, question_with
 from lsp.chat.templates import ChatTemplate
 from lsp.chat.thinking import Kind, Thinking
 from lsp.engine.protocol import ChatFacts, Priority, Segment, State, Token, Usage
@@ -201,16 +201,22 @@ class Answerer:
         if self._template is None:
             self._template = ChatTemplate(await self._engine.describe(), self._model)
         max_tokens = min(max_tokens, int(state.n_ctx * _ANSWER_SHARE))
-        prompt_text = question_with(question.sources, question.text)
+        messages = await asyncio.to_thread(self._kept.messages, conversation.id)
+        earlier = [Source.of(told) for one in messages for told in one.details.get("context", ())]
+        said = exchanges(messages)
+        fresh, again = numbered(question.sources, earlier, [one.question.prompt for one in said])
+        prompt_text = question_with(fresh, question.text, again)
         room = state.n_ctx - max_tokens - _SPARE_TOKENS - estimated_tokens(SYSTEM) - estimated_tokens(prompt_text)
         if room < 0 or len(question.text) > MAX_MESSAGE_CHARS:
             raise _too_long(question.text, state.n_ctx)
-        said = exchanges(await asyncio.to_thread(self._kept.messages, conversation.id))
         told = fitting(said, room)
+        if again and len(told) < len(said):  # what was read before is cut off now
+            fresh, again = numbered(question.sources, earlier, [one.question.prompt for one in told])
+            prompt_text = question_with(fresh, question.text, again)
         prompt = await asyncio.to_thread(self._template.prompt, turns(SYSTEM, told, prompt_text), conversation.began)
         asked = Message("user", question.text, prompt_text)
         await asyncio.to_thread(self._kept.add, conversation.id, asked)
-        answer = Answer(conversation.id, self._model, sources=question.sources, dropped=len(said) - len(told))
+        answer = Answer(conversation.id, self._model, sources=[*again, *fresh], dropped=len(said) - len(told))
         thinking = Thinking(prompt.thinking)
         generation = self._engine.generate(
             f"chat:{conversation.id}", prompt.segments, max_tokens=max_tokens, heal=False, priority="chat"
@@ -224,7 +230,8 @@ class Answerer:
             answer.reason = "failed"
             raise
         finally:
-            _complete(answer, question, thinking, generation.usage, began)
+            citable = [*earlier, *fresh]
+            _complete(answer, citable, question, thinking, generation.usage, began)
             # Shielded: what came is kept, however often the caller is cancelled.
             await asyncio.shield(asyncio.to_thread(self._keep, answer, thinking))
         return answer
@@ -265,8 +272,10 @@ async def _settle(generation: Generating) -> None:
                 pass
 
 
-def _complete(answer: Answer, question: Question, thinking: Thinking, usage: Usage, began: float) -> None:
-    checked = check_citations(thinking.answer.strip(), question.sources, question.line_count)
+def _complete(
+    answer: Answer, citable: Sequence[Source], question: Question, thinking: Thinking, usage: Usage, began: float
+) -> None:
+    checked = check_citations(thinking.answer.strip(), citable, question.line_count)
     answer.text, answer.citations, answer.removed = checked.text, checked.citations, checked.removed
     answer.reasoning = thinking.reasoning.strip()
     answer.usage = msgspec.structs.replace(usage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from indexer.languages import language_of
@@ -36,11 +36,53 @@ class Source:
         about = {"symbol": self.symbol, "score": round(self.score, 3), "reason": self.reason}
         return {"number": self.number} | self.place | about
 
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> Source:
+        """A source as an earlier answer was kept with it, without its text."""
+        return cls(
+            told["number"], told["path"], told["start_line"], told["end_line"], told["symbol"], "", told["reason"]
+        )
 
-def question_with(sources: Sequence[Source], question: str) -> str:
-    """What the model reads of a question: the sources with their numbers, then the question."""
-    if not sources:
+
+def numbered(
+    sources: Sequence[Source], earlier: Sequence[Source], told: Sequence[str]
+) -> tuple[list[Source], list[Source]]:
+    """Sources in a conversation: those that it has already keep their numbers, new ones get the next.
+
+    Args:
+        sources: what a question is answered from.
+        earlier: what the questions before it were.
+        told: what the model will read of those questions.
+
+    Returns:
+        Those that the model has not read yet, and those that it has.
+    """
+    fresh: list[Source] = []
+    again: list[Source] = []
+    places = {(one.path, one.start_line, one.end_line): one.number for one in earlier}
+    following = max((one.number for one in earlier), default=0) + 1
+    for source in sources:
+        number = places.get((source.path, source.start_line, source.end_line))
+        if number and any(_body(source) in text for text in told):
+            again.append(replace(source, number=number))
+        else:
+            fresh.append(replace(source, number=following + len(fresh)))
+    return fresh, again
+
+
+def question_with(sources: Sequence[Source], question: str, again: Sequence[Source] = ()) -> str:
+    """What the model reads of a question: the sources with their numbers, then the question.
+
+    Args:
+        sources: those that it has not read yet.
+        question: the message.
+        again: those that stand further up in the conversation.
+    """
+    if not sources and not again:
         return question
+    if not sources:
+        numbers = ", ".join(f"[{source.number}]" for source in again)
+        return f"The sources {numbers} above are about this.\n\n{question}"
     shown = "\n\n".join(map(_shown, sources))
     return (
         f"Sources from the workspace:\n\n{shown}\n\n"
@@ -50,13 +92,17 @@ def question_with(sources: Sequence[Source], question: str) -> str:
 
 def _shown(source: Source) -> str:
     name = f" {source.symbol}" if source.symbol else ""
+    where = f"[{source.number}] {source.path}:{source.start_line}-{source.end_line}{name} ({source.reason})"
+    return f"{where}\n{_body(source)}"
+
+
+def _body(source: Source) -> str:
     fence = "```"
     while fence in source.text:
         fence += "`"
     language = language_of(source.path)
     text = source.text.strip("\n")
-    where = f"[{source.number}] {source.path}:{source.start_line}-{source.end_line}{name} ({source.reason})"
-    return f"{where}\n{fence}{language}\n{text}\n{fence}"
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 @dataclass(frozen=True)
