@@ -16,6 +16,10 @@ What does Session.complete do?
 how does `tokenize` treat newlines
 explain EngineClient
 what is MAX_TOKENS
+What does the Ledger do?
+What is a Session?
+what does the scheduler do
+what is the debounce
 Why does read_line() return None?
 Which file handles cancellation?
 how do we restart the engine after a crash?

@@ -206,7 +206,8 @@ class Answerer:
         said = exchanges(messages)
         fresh, again = numbered(question.sources, earlier, [one.question.prompt for one in said])
         prompt_text = question_with(fresh, question.text, again)
-        room = state.n_ctx - max_tokens - _SPARE_TOKENS - estimated_tokens(SYSTEM) - estimated_tokens(prompt_text)
+        longest = estimated_tokens(question_with(question.sources, question.text)) + estimated_tokens(SYSTEM)
+        room = state.n_ctx - max_tokens - _SPARE_TOKENS - longest
         if room < 0 or len(question.text) > MAX_MESSAGE_CHARS:
             raise _too_long(question.text, state.n_ctx)
         told = fitting(said, room)

@@ -37,7 +37,15 @@ class Gathered:
     reason: str = ""
 
 
-def gather(question: str, library: Library, place: Place | None, chars: int, *, follow_up: bool = False) -> Gathered:
+def gather(
+    question: str,
+    library: Library,
+    place: Place | None,
+    chars: int,
+    *,
+    follow_up: bool = False,
+    search: bool = True,
+) -> Gathered:
     """What of the workspace a question is to be answered from. Reads the index and files: call it in a thread.
 
     Args:
@@ -46,17 +54,20 @@ def gather(question: str, library: Library, place: Place | None, chars: int, *, 
         place: where the user is, if that counts.
         chars: the most characters of all sources together.
         follow_up: whether it is asked in a conversation that has begun.
+        search: whether to look for more than what is selected and mentioned.
 
     Raises:
         MidlineError: a mention stands for nothing.
     """
     try:
-        return _gather(question, library, place, chars, follow_up)
+        return _gather(question, library, place, chars, follow_up, search)
     except (OSError, sqlite3.Error) as error:
         return Gathered((), f"the index can't be read: {error}")
 
 
-def _gather(question: str, library: Library, place: Place | None, chars: int, follow_up: bool) -> Gathered:
+def _gather(
+    question: str, library: Library, place: Place | None, chars: int, follow_up: bool, search: bool
+) -> Gathered:
     mentions = resolve(question, library)
     asked = without_mentions(question)
     pieces = _Pieces(chars)
@@ -68,7 +79,7 @@ def _gather(question: str, library: Library, place: Place | None, chars: int, fo
         _add_surroundings(place, library, pieces)
     if mentions or (place and place.start_line):
         return Gathered(pieces.sources(), "")
-    if not needs_context(asked, library.known, follow_up=follow_up):
+    if not search or not needs_context(asked, library.known, follow_up=follow_up):
         return Gathered(pieces.sources(), "" if place else "the question needs nothing of the workspace")
     if library.index is None:
         return Gathered(pieces.sources(), "" if place else "there is no index of the workspace")

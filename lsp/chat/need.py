@@ -38,7 +38,7 @@ _LANGUAGES = (
 # What asks for general knowledge.
 _GENERAL = re.compile(
     rf"\b(?:in|with|using) {_LANGUAGES}\b|\bdifference between\b|\bcapital of\b|\btranslate\b|"
-    rf"\bwhat(?:'s| is| are| does) (?:an? |the )?(?!this|that)(?:\w+[\s-]?){{1,3}}(?: mean| stand for)?\s*\?*$|"
+    rf"\bwhat(?:'s| is| are| does) (?:an? )?(?!this|that|the )(?:\w+[\s-]?){{1,3}}(?: mean| stand for)?\s*\?*$|"
     rf"\b(?:write|give me|show me|make) (?:me )?an? |\bexplain (?:the (?:concept|idea|difference)|what an? )|"
     rf"\bhow (?:do|can|would|to) (?:i|you|we|one)?\b|"
     rf"\b(?:pros and cons|best practices?|advantages)\b"
@@ -54,6 +54,8 @@ _FILE = re.compile(
 )
 
 
+# Maybe a class; the question's first word, too, but then it has to be defined to count.
+_CAPITALISED = re.compile(r"\b[A-Z]\w{2,}")
 # Whoever writes more than this has pasted something.
 _READ = 1_000
 
@@ -79,7 +81,7 @@ def needs_context(question: str, known: Known, *, follow_up: bool = False) -> bo
         return False
     if _FILE.search(text):
         return True
-    names = names_in(text)
+    names = [*names_in(text), *_CAPITALISED.findall(text)]
     if names and known(names):
         return True
     if _HERE.search(text):
