@@ -87,7 +87,8 @@ def test_a_question_finds_its_function(library: Library) -> None:
         one.startswith("shop/cache.py") and "evict" in one
         for one in found("where is the oldest entry dropped?", library)[:2]
     )
-    assert "price_of" in found("how is tax added to what an item costs here?", library)[0]
+    assert found("what does the Cache do", library)[0].startswith("shop/cache.py:6-7 Cache")
+    assert "price_of" in found("how is price_of computed?", library)[0]
 
 
 def test_what_needs_no_context_gets_none(library: Library) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from indexer.chunk import Definition
+from indexer.search import Hit
 from indexer.secrets import redact
 from lsp.chat.library import Library, Place, enclosing, lines_of, qualified
 from lsp.chat.mentions import Mention, resolve, uncommitted, without_mentions
-from lsp.chat.need import needs_context
+from lsp.chat.need import named, needs_context
 from lsp.chat.sources import Source
 from lsp.errors import MidlineError
 
@@ -22,6 +23,9 @@ _WORTH = 0.45
 _DEFINITIONS = 4
 _DEFINITION_LINES = 12
 _ENCLOSING_LINES = 80
+# In the units of a hit's score.
+_NAMED, _SHORT = 12.0, 4.0
+_SHORT_CHARS = 160
 # A piece shorter than this tells nothing.
 _LEAST_CHARS = 60
 # So much of the room a single piece may take where others may follow.
@@ -228,10 +232,20 @@ def _add_best_of(paths: Iterable[str], asked: str, library: Library, pieces: _Pi
             pieces.add(path, 1, library.text(path) or "", reason=reason, share=_PIECE_SHARE)
 
 
+def _interest(hit: Hit, names: Sequence[str]) -> float:
+    """What a hit is worth to a reader, who learns little from a line or two: what the question names comes first."""
+    defines = hit.symbol.rpartition(".")[2] in names or hit.symbol in names
+    return hit.score + _NAMED * defines - _SHORT * (len(hit.text) < _SHORT_CHARS)
+
+
 def _add_hits(asked: str, library: Library, pieces: _Pieces) -> None:
-    hits = library.search(asked, _HITS)
+    names = named(asked, library.known)
+    # Backticks tell the search that a plain word is a name.
+    marked = re.sub(rf"(?<![\w`.])({'|'.join(names)})(?![\w`])", r"`\1`", asked) if names else asked
+    hits = library.search(marked, _HITS)
     best = max((hit.score for hit in hits), default=0.0)
-    for hit in [hit for hit in hits if hit.score >= _WORTH * best][:_SHOWN_HITS]:
+    worth = [hit for hit in hits if hit.score >= _WORTH * best]
+    for hit in sorted(worth, key=lambda hit: _interest(hit, names), reverse=True)[:_SHOWN_HITS]:
         pieces.add(
             hit.path,
             hit.start_line,

@@ -68,6 +68,14 @@ def names_in(question: str) -> list[str]:
     return list(found)
 
 
+def named(question: str, known: Known) -> list[str]:
+    """The names in a question that the repository defines; words with a capital count where they are."""
+    text = question[:_READ]
+    names = list(dict.fromkeys([*names_in(text), *_CAPITALISED.findall(text)]))
+    there = known(names) if names else set()
+    return [name for name in names if name in there]
+
+
 def needs_context(question: str, known: Known, *, follow_up: bool = False) -> bool:
     """Whether to look for sources.
 
@@ -81,8 +89,7 @@ def needs_context(question: str, known: Known, *, follow_up: bool = False) -> bo
         return False
     if _FILE.search(text):
         return True
-    names = [*names_in(text), *_CAPITALISED.findall(text)]
-    if names and known(names):
+    if named(text, known):
         return True
     if _HERE.search(text):
         return not (follow_up and _is_bare(text))
