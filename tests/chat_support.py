@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from lsp.chat.answer import OPENING
 from lsp.engine.protocol import ChatFacts, Control, Priority, Segment, Special, State, Text, Token, Usage
 from lsp.errors import MidlineError
 
@@ -87,8 +88,10 @@ class FakeEngine:
 
     @property
     def said(self) -> list[str]:
-        """What the last prompt holds that a template didn't write."""
-        return [segment.text for segment in self.prompts[-1] if isinstance(segment, Text)]
+        """What the last prompt holds of the conversation: neither the template's text nor what all open with."""
+        texts = [segment.text for segment in self.prompts[-1] if isinstance(segment, Text)]
+        assert texts[: len(OPENING)] == [turn.text for turn in OPENING]
+        return texts[len(OPENING) :]
 
     @property
     def around(self) -> list[str]:

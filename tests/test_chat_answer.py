@@ -12,7 +12,7 @@ from chat_support import FakeEngine, FakeGeneration, flat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsp.chat.answer import MAX_MESSAGE_CHARS, SYSTEM, Answer, Answerer, Question, looping
+from lsp.chat.answer import MAX_MESSAGE_CHARS, Answer, Answerer, Question, looping
 from lsp.chat.conversations import Conversation, Conversations, Message
 from lsp.chat.history import Exchange, estimated_tokens, exchanges, fitting
 from lsp.chat.sources import Source, check_citations
@@ -67,7 +67,7 @@ async def test_an_answer_is_streamed_and_kept(kept: Conversations, conversation:
     assert told["tokens_evaluated"] == 7
     assert set(told["ms"]) == {"context", "prefill", "first_token", "generate", "total"}
     asked, answered = kept.messages(conversation.id)
-    assert (asked.text, asked.prompt) == ("What runs?", engine.said[1])
+    assert (asked.text, asked.prompt) == ("What runs?", engine.said[0])
     assert "[1] lsp/a.py:10-20 Thing.run (selection)\n```python\ndef run(self): ...\n```" in asked.prompt
     assert "````markdown\n```\ncode\n```\n````" in asked.prompt
     assert answered.text == answer.text
@@ -80,7 +80,7 @@ async def test_a_follow_up_begins_with_what_was_computed(kept: Conversations, co
     first = engine.asked
     await ask(engine, kept, conversation, "two")
     assert engine.asked.startswith(first + " First [7] <|im_end|> \n" + "<|im_end|>")
-    assert engine.said == [SYSTEM, "one", " First [7] <|im_end|> \n", "two"]
+    assert engine.said == ["one", " First [7] <|im_end|> \n", "two"]
     assert engine.keys == [f"chat:{conversation.id}"] * 2
 
 
@@ -95,7 +95,7 @@ async def test_reasoning_is_streamed_and_kept_apart_and_not_told_again(
     assert "".join(text for kind, text in shown if kind == "answer").strip() == "It is 42."
     assert kept.messages(conversation.id)[1].reasoning == "hm, so"
     await answerer.answer(conversation, Question("and?"))
-    assert engine.said[2] == "It is 42."
+    assert engine.said[1] == "It is 42."
 
 
 async def test_a_template_that_opens_the_reasoning(kept: Conversations, conversation: Conversation) -> None:
@@ -148,7 +148,7 @@ async def test_cancelled_in_the_middle_what_came_is_kept(kept: Conversations, co
     assert answered.details["tokens_generated"] == 3
     engine.make = FakeGeneration
     await answerer.answer(conversation, Question("go on"))
-    assert engine.said[1:] == ["go", "a b c", "go on"]
+    assert engine.said == ["go", "a b c", "go on"]
 
 
 async def test_cancelled_before_the_first_token(kept: Conversations, conversation: Conversation) -> None:
@@ -256,14 +256,13 @@ def test_estimates_are_rather_too_high() -> None:
 
 
 async def test_a_long_conversation_goes_on(kept: Conversations, conversation: Conversation) -> None:
-    engine = FakeEngine(n_ctx=1024)
+    engine = FakeEngine(n_ctx=1400)
     answerer = Answerer(engine, "m", kept)
-    dropped = [(await answerer.answer(conversation, Question(f"{i} " + "word " * 50))).dropped for i in range(12)]
+    dropped = [(await answerer.answer(conversation, Question(f"{i} " + "word " * 50))).dropped for i in range(16)]
     assert dropped[0] == 0
     assert dropped[-1] > 0
-    assert estimated_tokens(flat(engine.prompts[-1])) < 1024
-    assert engine.said[0] == SYSTEM
-    assert len(kept.messages(conversation.id)) == 24
+    assert estimated_tokens(flat(engine.prompts[-1])) < 1400
+    assert len(kept.messages(conversation.id)) == 32
 
 
 # -- citations ----------------------------------------------------------------------------------------------------

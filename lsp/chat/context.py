@@ -240,6 +240,12 @@ def _interest(hit: Hit, names: Sequence[str]) -> float:
 
 def _add_hits(asked: str, library: Library, pieces: _Pieces) -> None:
     names = named(asked, library.known)
+    for name in names:
+        for path, one in library.definitions(name, 2):
+            if one.kind == "constant":  # no chunk of its own
+                first = max(1, one.line - 2)
+                text = lines_of(library.text(path) or "", first, one.end_line + 1)
+                pieces.add(path, first, text, symbol=qualified(one), reason="defines it", share=_PIECE_SHARE)
     # Backticks tell the search that a plain word is a name.
     marked = re.sub(rf"(?<![\w`.])({'|'.join(names)})(?![\w`])", r"`\1`", asked) if names else asked
     hits = library.search(marked, _HITS)

@@ -59,9 +59,9 @@ def fitting(said: Sequence[Exchange], room: int) -> Sequence[Exchange]:
     return said[first:]
 
 
-def turns(system: str, said: Sequence[Exchange], question: str) -> list[Turn]:
-    """What the model reads: the system's message, what stays of the conversation, and the question."""
-    told = [Turn("system", system)]
+def turns(opening: Sequence[Turn], said: Sequence[Exchange], question: str) -> list[Turn]:
+    """What the model reads: what all conversations open with, what stays of this one, and the question."""
+    told = list(opening)
     for one in said:
         told += [Turn("user", one.question.prompt), Turn("assistant", one.answer.prompt)]
     return [*told, Turn("user", question)]
