@@ -90,8 +90,9 @@ class FakeEngine:
     def said(self) -> list[str]:
         """What the last prompt holds of the conversation: neither the template's text nor what all open with."""
         texts = [segment.text for segment in self.prompts[-1] if isinstance(segment, Text)]
-        assert texts[: len(OPENING)] == [turn.text for turn in OPENING]
-        return texts[len(OPENING) :]
+        opening = [turn.text for turn in OPENING]
+        assert texts[0] == opening[0]
+        return texts[len(opening) :] if texts[1:3] == opening[1:3] else texts[1:]
 
     @property
     def around(self) -> list[str]:

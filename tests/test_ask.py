@@ -105,6 +105,7 @@ def test_a_file_or_some_of_its_lines(
         (["what?", "--file", "{}/shop/prices.py:3-2"], "before line 3"),
         (["what?", "--file", "{}/secret.py"], "privacy.exclude"),
         (["what is @pricees.py ?"], "@shop/prices.py"),
+        (["x " * 20_000], "doesn't fit"),
     ],
 )
 def test_what_cannot_be_asked(arguments: list[str], says: str, ask: Ask, workspace: Path) -> None:

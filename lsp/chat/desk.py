@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lsp.chat.answer import Answer, Answerer, Engine, OnText, Question
@@ -45,6 +47,7 @@ class Desk:
         conversation: str = "",
         workspace: Path | None = None,
         place: Place | None = None,
+        on_begin: Callable[[Conversation], None] = lambda conversation: None,
         on_text: OnText = lambda kind, text: None,
     ) -> Answer:
         """Answer a message.
@@ -56,6 +59,7 @@ class Desk:
             conversation: the id of the one to go on with; empty for a new one.
             workspace: the folder that a new conversation belongs to.
             place: where the user is, if that counts.
+            on_begin: told of the conversation before its answer begins.
             on_text: told of each piece as it comes.
 
         Raises:
@@ -80,8 +84,19 @@ class Desk:
         )
         if held is None:
             held = await asyncio.to_thread(self._kept.begin, workspace, message)
+        on_begin(held)
         question = Question(message, gathered.sources, library.line_count, (time.perf_counter() - began) * 1000)
-        return await self._answerer.answer(held, question, on_text, max_tokens=options.max_tokens)
+        try:
+            return await self._answerer.answer(held, question, on_text, max_tokens=options.max_tokens)
+        finally:
+            if not conversation:
+                await asyncio.shield(asyncio.to_thread(self._drop_empty, held))
+
+    def _drop_empty(self, conversation: Conversation) -> None:
+        """Remove a conversation whose first question was refused."""
+        with contextlib.suppress(MidlineError):
+            if not self._kept.get(conversation.id).messages:
+                self._kept.delete(conversation.id)
 
 
 def context_chars(state: State, options: ChatSettings) -> int:

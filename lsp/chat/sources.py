@@ -44,6 +44,9 @@ class Source:
         )
 
 
+_INTRODUCTION = "Sources from the workspace:"
+
+
 def numbered(
     sources: Sequence[Source], earlier: Sequence[Source], told: Sequence[str]
 ) -> tuple[list[Source], list[Source]]:
@@ -85,9 +88,14 @@ def question_with(sources: Sequence[Source], question: str, again: Sequence[Sour
         return f"The sources {numbers} above are about this.\n\n{question}"
     shown = "\n\n".join(map(_shown, sources))
     return (
-        f"Sources from the workspace:\n\n{shown}\n\n"
+        f"{_INTRODUCTION}\n\n{shown}\n\n"
         f"Answer from these sources. Name the ones you use by their number, like [{sources[0].number}].\n\n{question}"
     )
+
+
+def has_sources(prompt: str) -> bool:
+    """Whether a question, as the model reads it, begins with sources."""
+    return prompt.startswith(_INTRODUCTION)
 
 
 def _shown(source: Source) -> str:
