@@ -346,6 +346,6 @@ def looping(text: str) -> int:
 
 def _too_long(text: str, room: int) -> MidlineError:
     return MidlineError(
-        f"The message of {len(text):,} characters doesn't fit into the {room:,} tokens that the model's context has for it.",
+        f"The message of {len(text):,} characters doesn't fit into the {room:,} tokens that the model has for it.",
         "Send the part that matters, name a file with @file, or set a larger `model.n_ctx`.",
     )
