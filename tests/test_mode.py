@@ -150,3 +150,13 @@ def test_a_tree_without_errors() -> None:
     root = parse("x = 1\n", "python")
     assert root is not None
     assert list(errors(root)) == []
+
+
+@pytest.mark.parametrize("document", ["a(b); " * 50_000 + "¦" + "a(b); " * 50_000, "a(b); " * 50_000 + "\n  ¦\n"])
+def test_of_absurdly_long_lines_only_what_is_near_is_read(document: str) -> None:
+    """All of the cursor's line is read again with each token, and its block's header by expressions."""
+    place = Place.of(cursor_of("javascript", document))
+    assert place.syntax is not None
+    assert len(place.before) + len(place.rest) + len(place.header) < 4_000
+    assert len(place.syntax.before + place.syntax.after) < 30_000
+    assert place.syntax.errors_with("c") is not None

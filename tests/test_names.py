@@ -110,3 +110,7 @@ def test_attributes_are_apart(language: str, document: str, text: str) -> None:
 def test_what_a_parser_cannot_read_has_no_names() -> None:
     assert find("c", "int x = ¦;" + "/* " * 8_000, "wished_for") == Invented()
     assert find("python", "¦", "") == Invented()
+
+
+def test_code_nested_deeper_than_python_may_recurse_is_read() -> None:
+    assert find("python", f"x = {'(' * 3000}¦{')' * 3000}\n", "nobody").names == ("nobody",)

@@ -156,4 +156,6 @@ def _window_start(text: str, line_start: int) -> int:
         at += 1
         if text[at : at + 1].isalpha() and text[at - 2 : at - 1] in ("\n", "\r"):  # with a blank line above
             return at
-    return text.rfind("\n", 0, start) + 1
+    first = start - _WINDOW_ABOVE
+    newline = text.rfind("\n", max(0, first), start)
+    return newline + 1 if newline >= 0 or first <= 0 else line_start  # the lines above are absurdly long
