@@ -54,6 +54,11 @@ def split_lines(text: str) -> list[str]:
     return lines
 
 
+def with_plain_breaks(text: str) -> str:
+    r"""``text`` with ``\n`` for all line breaks."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def path_of(uri: str) -> Path | None:
     """The absolute path that a ``file:`` URI names; None for any other URI."""
     try:

@@ -101,6 +101,7 @@ class Session:
         """
         async with self._configuring:
             self._workspace = self._context.workspace = workspace
+            before = self.settings.completion
             self.settings, problems = settings_module.load(workspace, client)
             patterns = self.settings.privacy.exclude
             wrong = [item for item in patterns if not _is_pattern(item)]
@@ -110,6 +111,8 @@ class Session:
             excluded = pathspec.GitIgnoreSpec.from_lines(sorted(set(patterns).difference(wrong)))
             if self._completer and excluded != self._excluded:
                 self._completer.forget_all()  # prompts may hold what is private from now on
+            elif self._completer and self.settings.completion != before:
+                self._completer.forget_suggestions()  # made with another threshold, or another length
             self._excluded = excluded
             self.feedback.use(Tally() if self.settings.feedback.enabled else None)
             await self._choose_engine()
