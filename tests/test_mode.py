@@ -118,14 +118,14 @@ def test_offsets_are_bytes() -> None:
 
 
 def test_a_window_of_a_large_document() -> None:
-    functions = [f"def f{number}():\n    return {number}\n\n\n" for number in range(5_000)]
-    document = "".join(functions[:2_500]) + "x = ¦\n" + "".join(functions[2_500:])
+    functions = [f"def f{number}():\n    return {number}\n\n\n" for number in range(10_000)]
+    document = "".join(functions[:5_000]) + "x = ¦\n" + "".join(functions[5_000:])
     syntax = Syntax.of(cursor_of("python", document))
     assert syntax is not None
     assert syntax.before.startswith("def f")
     assert syntax.before.endswith("x = ")
     assert syntax.after.endswith("\n")
-    assert 15_000 < len(syntax.before + syntax.after) < 25_000
+    assert 80_000 < len(syntax.before + syntax.after) < 120_000
     assert syntax.errors_with("1") == 0
 
 
