@@ -16,7 +16,7 @@ from rich.text import Text
 from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
-from lsp.completion.context import ContextSource, WorkspaceContext
+from lsp.completion.context import WorkspaceContext
 from lsp.completion.recent import RecentEdits
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor, Document, cursor_from_file
@@ -56,7 +56,7 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
 
 
 @contextmanager
-def _context(cursor: Cursor, workspace: Path, settings: Settings) -> Iterator[ContextSource | None]:
+def _context(cursor: Cursor, workspace: Path, settings: Settings) -> Iterator[WorkspaceContext | None]:
     """What the workspace tells, once its index is up to date; None where it has none. What is wrong is only said."""
     if why_not_indexed(workspace, settings):
         yield None
@@ -75,7 +75,7 @@ def _context(cursor: Cursor, workspace: Path, settings: Settings) -> Iterator[Co
 
 
 async def _complete(
-    cursor: Cursor, settings: Settings, config: EngineConfig, n: int, context: ContextSource | None
+    cursor: Cursor, settings: Settings, config: EngineConfig, n: int, context: WorkspaceContext | None
 ) -> Completion:
     with Console(stderr=True).status("starting the engine …") as status:
 
@@ -88,7 +88,8 @@ async def _complete(
         try:
             await engine.ready()
             status.update("completing …")
-            completer = Completer(engine, Path(config.model).stem, CompletionStats(), context)
+            known = context.known_names if context else set
+            completer = Completer(engine, Path(config.model).stem, CompletionStats(), context, known=known)
             options = settings.completion
             return await completer.complete(
                 cursor,

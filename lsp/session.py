@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,14 +146,8 @@ class Session:
             self._engine.start()
 
     def _known_names(self, names: Iterable[str]) -> set[str]:
-        """Which of these the workspace defines; all where there is no telling."""
-        if self.index.index is None or self.index.freshness.state not in ("ready", "busy"):
-            return set(names)
-        try:
-            found = self.index.index.known_names(names)
-            return found | self.index.index.mentioned_names(set(names) - found)
-        except (OSError, sqlite3.Error):
-            return set(names)
+        """Which of these the workspace defines; all of them before all of it was indexed once."""
+        return self._context.known_names(names) if self.index.freshness.files else set(names)
 
     async def _look_again(self) -> None:
         """Start the engine where its model has come since it was missed."""
