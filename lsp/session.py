@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,14 @@ class Outbox:
     partial: Callable[[Cursor, str], None] = lambda cursor, text: None
 
 
+@dataclass(frozen=True)
+class _Running:
+    """What is asked for at one place: editors may ask for ghost text and for their menu at once."""
+
+    cursor: Cursor
+    tasks: set[asyncio.Task[Completion]] = field(default_factory=set)
+
+
 class Session:
     """What ``midline serve`` does, without LSP's wire.
 
@@ -81,7 +89,7 @@ class Session:
         self._problem = State("starting")  # the engine's state where there is no client of it
         self._excluded = pathspec.GitIgnoreSpec([])
         self._last: dict[str, Any] | None = None
-        self._running: dict[str, asyncio.Task[Completion]] = {}
+        self._running: dict[str, _Running] = {}
         self._ahead: dict[str, asyncio.Task[None]] = {}
         self._told: set[str] = set()
         self._configuring = asyncio.Lock()  # settings may change while an earlier change is still being carried out
@@ -160,8 +168,10 @@ class Session:
 
     async def _leave_engine(self, state: State) -> None:
         engine, self._engine, self._completer = self._engine, None, None
-        for task in [*self._running.values(), *self._ahead.values()]:
-            task.cancel()  # or it would fail for want of an engine, and say so
+        for uri in [*self._running]:
+            self._stop(uri)  # or it would fail for want of an engine, and say so
+        for task in self._ahead.values():
+            task.cancel()
         if engine:
             await engine.close()
         if engine or state != self._problem:
@@ -194,8 +204,8 @@ class Session:
     ) -> Completion | None:
         """A suggestion at ``cursor`` in ``document``, once the engine is ready; None where midline has nothing to say.
 
-        The newest request of a document wins: one that is still running is cancelled and gives None. That is not to
-        say that there is nothing to suggest.
+        The newest request of a document wins: one for another place that is still running is cancelled and gives None.
+        That is not to say that there is nothing to suggest.
 
         Args:
             document: what the editor has open.
@@ -214,13 +224,15 @@ class Session:
             self._say_why(f"{self.state.detail} {self.state.cure}".strip())
             return None
         loop = asyncio.get_running_loop()
-        for tasks in (self._running, self._ahead):
-            if older := tasks.get(document.uri):
-                older.cancel()
+        if (older := self._running.get(document.uri)) and older.cursor != cursor:
+            self._stop(document.uri)
+        if ahead := self._ahead.get(document.uri):
+            ahead.cancel()
         self.recent.visited(document.uri, cursor.prefix.count("\n") + 1)
         began = loop.time()
         task = loop.create_task(self._run(self._completer, cursor, explicit))
-        self._running[document.uri] = task
+        running = self._running.setdefault(document.uri, _Running(cursor))
+        running.tasks.add(task)
         try:
             completion = await task
         except asyncio.CancelledError:
@@ -235,7 +247,8 @@ class Session:
             self._say_why(str(error))
             return None
         finally:
-            if self._running.get(document.uri) is task:
+            running.tasks.discard(task)
+            if not running.tasks and self._running.get(document.uri) is running:
                 del self._running[document.uri]
         self.stats.took((loop.time() - began) * 1000)
         if document.version != cursor.version:
@@ -245,6 +258,11 @@ class Session:
             self._ahead[document.uri] = loop.create_task(self._look_ahead(self._completer, cursor, completion))
         self._last = completion.as_dict(document.position_at)
         return completion
+
+    def _stop(self, uri: str) -> None:
+        """Cancel what is being asked for in a document."""
+        for task in self._running.pop(uri).tasks if uri in self._running else ():
+            task.cancel()
 
     def why(self) -> dict[str, Any]:
         """All about the last suggestion, or the reason why there was none."""
@@ -341,9 +359,9 @@ class Session:
         self.feedback.closed(uri)
         self.recent.closed(uri)
         self.index.opened(path_of(uri), None)
-        for task in (self._running.get(uri), self._ahead.pop(uri, None)):
-            if task:
-                task.cancel()
+        self._stop(uri)
+        if ahead := self._ahead.pop(uri, None):
+            ahead.cancel()
         if self._completer:
             self._completer.forget(uri)
 

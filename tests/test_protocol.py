@@ -278,6 +278,16 @@ async def test_who_has_no_inline_completion_gets_an_item_in_the_menu(shared_home
         assert await editor.text_document_completion_async(params) is None
 
 
+async def test_menu_and_inline_completion_at_one_place_are_both_answered(shared_home: Path, uri: str) -> None:
+    options = {"completion": {"menu": "always", "menu_wait_ms": 60_000}}
+    async with editing(shared_home, options=options) as editor:
+        await editor.until_state("ready")
+        at = editor.open_at_cursor(uri, AREA)
+        inline, menu = await asyncio.gather(editor.complete(uri, at), in_menu(editor, uri, at))
+        assert [item.insert_text for item in inline] == [item.text_edit.new_text for item in menu.items]  # type: ignore[union-attr]
+        assert len(inline) == 1
+
+
 async def test_no_menu_for_who_wants_none(shared_home: Path) -> None:
     async with editing(shared_home, options={"completion": {"menu": "never"}}) as editor:
         assert editor.offered.completion_provider is None
