@@ -25,6 +25,7 @@ from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.indexing import why_not_indexed
+from lsp.privacy import Privacy
 from lsp.searching import opened_index, scan
 from lsp.settings import Settings, load
 
@@ -38,14 +39,17 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
     """Complete at a place (counted from 1, in characters) and print the suggestion; returns the exit code.
 
     Raises:
-        MidlineError: the place doesn't exist, or the model can't be run.
+        MidlineError: the place doesn't exist or is private, or the model can't be run.
     """
     cursor = cursor_from_file(path, line, column)
     settings, problems = load(workspace)
-    for problem in problems:
+    privacy, wrong = Privacy.of(settings.privacy.exclude, workspace.absolute())
+    for problem in problems + wrong:
         print(f"midline: {problem}", file=sys.stderr)
+    if cursor.path and privacy.covers(cursor.path):
+        raise MidlineError(f"privacy.exclude names {path}: the model never sees it.", "Complete in another file.")
     config = engine_config(settings)
-    with _context(cursor, workspace.absolute(), settings) as context:
+    with _context(cursor, workspace.absolute(), settings, privacy) as context:
         completion = asyncio.run(_complete(cursor, settings, config, n, context))
     if as_json:
         document = Document(cursor.uri, cursor.text)
@@ -56,7 +60,9 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
 
 
 @contextmanager
-def _context(cursor: Cursor, workspace: Path, settings: Settings) -> Iterator[WorkspaceContext | None]:
+def _context(
+    cursor: Cursor, workspace: Path, settings: Settings, privacy: Privacy
+) -> Iterator[WorkspaceContext | None]:
     """What the workspace tells, once its index is up to date; None where it has none. What is wrong is only said."""
     if why_not_indexed(workspace, settings):
         yield None
@@ -71,7 +77,7 @@ def _context(cursor: Cursor, workspace: Path, settings: Settings) -> Iterator[Wo
             return
         recent = RecentEdits()
         recent.opened(Document(cursor.uri, cursor.text, None, cursor.language))
-        yield WorkspaceContext(recent, lambda: index, workspace)
+        yield WorkspaceContext(recent, lambda: index, workspace, privacy.covers)
 
 
 async def _complete(

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pathspec
 import psutil
 from lsprotocol import types
 
@@ -30,6 +29,7 @@ from lsp.engine.client import EngineClient
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.indexing import WorkspaceIndex
+from lsp.privacy import Privacy
 from lsp.settings import Settings
 from lsp.status import status_of
 
@@ -80,14 +80,13 @@ class Session:
         self.stats = CompletionStats()
         self.feedback = Feedback()
         self._outbox = outbox
-        self._workspace: Path | None = None
         self._engine: EngineClient | None = None
         self._completer: Completer | None = None
         self.index = WorkspaceIndex(self._on_index)
         self.recent = RecentEdits()
         self._context = WorkspaceContext(self.recent, lambda: self.index.index, is_private=self._is_private)
         self._problem = State("starting")  # the engine's state where there is no client of it
-        self._excluded = pathspec.GitIgnoreSpec([])
+        self._privacy = Privacy()
         self._last: dict[str, Any] | None = None
         self._running: dict[str, _Running] = {}
         self._ahead: dict[str, asyncio.Task[None]] = {}
@@ -107,20 +106,17 @@ class Session:
             client: what the editor sends as midline's settings.
         """
         async with self._configuring:
-            self._workspace = self._context.workspace = workspace
+            self._context.workspace = workspace
             before = self.settings.completion
             self.settings, problems = settings_module.load(workspace, client)
-            patterns = self.settings.privacy.exclude
-            wrong = [item for item in patterns if not _is_pattern(item)]
-            problems += [f"privacy.exclude: {item!r} is no pattern of .gitignore. It is ignored." for item in wrong]
-            for problem in problems:
+            privacy, wrong = Privacy.of(self.settings.privacy.exclude, workspace)
+            for problem in problems + wrong:
                 self._warn_once(problem)
-            excluded = pathspec.GitIgnoreSpec.from_lines(sorted(set(patterns).difference(wrong)))
-            if self._completer and excluded != self._excluded:
+            if self._completer and privacy != self._privacy:
                 self._completer.forget_all()  # prompts may hold what is private from now on
             elif self._completer and self.settings.completion != before:
                 self._completer.forget_suggestions()  # made with another threshold, or another length
-            self._excluded = excluded
+            self._privacy = privacy
             self.feedback.use(Tally() if self.settings.feedback.enabled else None)
             await self._choose_engine()
             try:
@@ -378,9 +374,7 @@ class Session:
         return ""
 
     def _is_private(self, path: Path) -> bool:
-        root = self._workspace
-        inside = path.relative_to(root) if root and path.is_relative_to(root) else path.relative_to(path.anchor)
-        return self._excluded.match_file(inside)
+        return self._privacy.covers(path)
 
     # -- status ----------------------------------------------------------------------------------------------------
 
@@ -398,14 +392,6 @@ class Session:
     def status_now(self) -> dict[str, Any]:
         """As ``midline/statusChanged`` says, from what is known without asking the engine."""
         return status_of(self.state, self.settings, self.stats, self._last, self.index.freshness)
-
-
-def _is_pattern(text: str) -> bool:
-    try:
-        pathspec.GitIgnoreSpec.from_lines([text])
-    except (ValueError, re.error):
-        return False
-    return True
 
 
 async def watch_parent(process_id: int | None, seconds: float = 2.0) -> None:
