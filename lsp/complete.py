@@ -72,8 +72,9 @@ def _context(
             index = stack.enter_context(opened_index(workspace, settings))
             scan(index, settings, seconds=_INDEXING_SECONDS)
         except (MidlineError, OSError, sqlite3.Error) as error:
-            print(f"midline: no context from the workspace: {error}", file=sys.stderr)
             yield None
+            # Where completing fails too, that may be for the same reason, and is enough to be told.
+            print(f"midline: no context from the workspace: {error}", file=sys.stderr)
             return
         recent = RecentEdits()
         recent.opened(Document(cursor.uri, cursor.text, None, cursor.language))
