@@ -57,6 +57,8 @@ def find(language: str, document: str, text: str) -> Invented:
         ("kotlin", "fun f(xs: List<Int>) {\n  ¦\n}\n", "for (item in xs) { println(item) }"),
         ("php", "<?php\nfunction f($xs) {\n  ¦\n}\n", "foreach ($xs as $item) { f($item); }"),
         ("markdown", "¦\n", "any words"),
+        ("swift", "func f() {\n    ¦\n}\n", "let x = String(5)\n    print(x)"),
+        ("scala", "def f() = {\n  ¦\n}\n", "val x = Some(5)\n  println(x)"),
         ("zig", "¦\n", "any words"),
     ],
 )

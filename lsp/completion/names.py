@@ -61,10 +61,11 @@ def invented(text: str, place: Place, known: Callable[[Iterable[str]], set[str]]
     """
     syntax = place.syntax
     tongue = grammar(place.language)
-    root = syntax.with_text(text) if syntax and text else None
+    builtin = builtin_names(place.language)  # where nothing is known of them, any name may be one
+    root = syntax.with_text(text) if syntax and text and builtin else None
     if syntax is None or root is None or place.cursor is None or tongue is None:
         return Invented()
-    language = builtin_names(place.language) | tongue.keywords
+    language = builtin | tongue.keywords
     source = (syntax.before + text + syntax.after).encode()
     names: dict[str, bool] = {}  # whether each stands alone anywhere
     defined: set[str] = set()
