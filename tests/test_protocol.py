@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from lsprotocol import types
 from pytest_lsp import client_capabilities
 
 from lsp.completion.tally import FILE_NAME, read
+from lsp.documents import Document
+from lsp.server import make_server
 
 pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
 
@@ -237,6 +240,16 @@ async def test_a_suggestion_is_told_while_it_grows(shared_home: Path, uri: str) 
     assert all(text.startswith(before) for before, text in pairwise(texts))
     assert all(one["uri"] == uri and one["version"] == 1 for one in told)
     assert all(one["position"] == {"line": at.line, "character": at.character} for one in told)
+
+
+async def test_growth_is_told_only_of_the_text_that_the_editor_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, document, told = make_server(), Document("file:///a.py", "x = wi\n", 1), []
+    monkeypatch.setattr(server, "document", lambda uri: document)
+    monkeypatch.setattr(server.protocol, "notify", lambda method, params: told.append(params["text"]))
+    cursor = document.cursor(types.Position(0, 6))
+    server.on_partial(replace(cursor, text="x = width\n", offset=9), "wrong")  # `width` is selected in its menu
+    server.on_partial(cursor, "dth")
+    assert told == ["dth"]
 
 
 # -- the editor's own menu ----------------------------------------------------------------------------------------
