@@ -149,7 +149,7 @@ class PatientEditor:
     def __init__(self, engine: RecordedEngine, variant: str) -> None:
         self._engine = engine.of_length(_LENGTH[variant])
         self._variant = variant
-        self._completer = Completer(self._engine, DEFAULT_MODEL.name, CompletionStats())
+        self._completer = Completer(self._engine, DEFAULT_MODEL.name, CompletionStats(), known=set)
         self._texts: dict[Path, str] = {}
 
     def is_open(self, path: Path) -> bool:
