@@ -70,6 +70,7 @@ def figures(strokes: Sequence[Stroke]) -> dict[str, Any]:
         "contradicted": share(sum(s.ahead[0] != s.screen[0] for s in shown), len(shown)),
         "saved": share(saved, keys),
         "acceptances": accepted,
+        "tokens_evaluated": percentiles([stroke.tokens_evaluated for stroke in strokes]),
         "ms_to_new": percentiles(new),
         "ms_to_any": percentiles([*new, *(0.0 for stroke in shown if stroke.kept)]) if new else {},
     }
@@ -148,7 +149,7 @@ class PatientEditor:
     def __init__(self, engine: RecordedEngine, variant: str) -> None:
         self._engine = engine.of_length(_LENGTH[variant])
         self._variant = variant
-        self._completer = Completer(self._engine, DEFAULT_MODEL.name, CompletionStats())
+        self._completer = Completer(self._engine, DEFAULT_MODEL.name, CompletionStats(), known=set)
         self._texts: dict[Path, str] = {}
 
     def is_open(self, path: Path) -> bool:

@@ -16,7 +16,7 @@ from rich.text import Text
 from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
-from lsp.completion.context import ContextSource, WorkspaceContext
+from lsp.completion.context import WorkspaceContext
 from lsp.completion.recent import RecentEdits
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor, Document, cursor_from_file
@@ -25,6 +25,7 @@ from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.indexing import why_not_indexed
+from lsp.privacy import Privacy
 from lsp.searching import opened_index, scan
 from lsp.settings import Settings, load
 
@@ -38,14 +39,17 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
     """Complete at a place (counted from 1, in characters) and print the suggestion; returns the exit code.
 
     Raises:
-        MidlineError: the place doesn't exist, or the model can't be run.
+        MidlineError: the place doesn't exist or is private, or the model can't be run.
     """
     cursor = cursor_from_file(path, line, column)
     settings, problems = load(workspace)
-    for problem in problems:
+    privacy, wrong = Privacy.of(settings.privacy.exclude, workspace.absolute())
+    for problem in problems + wrong:
         print(f"midline: {problem}", file=sys.stderr)
+    if cursor.path and privacy.covers(cursor.path):
+        raise MidlineError(f"privacy.exclude names {path}: the model never sees it.", "Complete in another file.")
     config = engine_config(settings)
-    with _context(cursor, workspace.absolute(), settings) as context:
+    with _context(cursor, workspace.absolute(), settings, privacy) as context:
         completion = asyncio.run(_complete(cursor, settings, config, n, context))
     if as_json:
         document = Document(cursor.uri, cursor.text)
@@ -56,7 +60,9 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
 
 
 @contextmanager
-def _context(cursor: Cursor, workspace: Path, settings: Settings) -> Iterator[ContextSource | None]:
+def _context(
+    cursor: Cursor, workspace: Path, settings: Settings, privacy: Privacy
+) -> Iterator[WorkspaceContext | None]:
     """What the workspace tells, once its index is up to date; None where it has none. What is wrong is only said."""
     if why_not_indexed(workspace, settings):
         yield None
@@ -66,16 +72,17 @@ def _context(cursor: Cursor, workspace: Path, settings: Settings) -> Iterator[Co
             index = stack.enter_context(opened_index(workspace, settings))
             scan(index, settings, seconds=_INDEXING_SECONDS)
         except (MidlineError, OSError, sqlite3.Error) as error:
-            print(f"midline: no context from the workspace: {error}", file=sys.stderr)
             yield None
+            # Where completing fails too, that may be for the same reason, and is enough to be told.
+            print(f"midline: no context from the workspace: {error}", file=sys.stderr)
             return
         recent = RecentEdits()
         recent.opened(Document(cursor.uri, cursor.text, None, cursor.language))
-        yield WorkspaceContext(recent, lambda: index, workspace)
+        yield WorkspaceContext(recent, lambda: index, workspace, privacy.covers)
 
 
 async def _complete(
-    cursor: Cursor, settings: Settings, config: EngineConfig, n: int, context: ContextSource | None
+    cursor: Cursor, settings: Settings, config: EngineConfig, n: int, context: WorkspaceContext | None
 ) -> Completion:
     with Console(stderr=True).status("starting the engine …") as status:
 
@@ -88,7 +95,8 @@ async def _complete(
         try:
             await engine.ready()
             status.update("completing …")
-            completer = Completer(engine, Path(config.model).stem, CompletionStats(), context)
+            known = context.known_names if context else set
+            completer = Completer(engine, Path(config.model).stem, CompletionStats(), context, known=known)
             options = settings.completion
             return await completer.complete(
                 cursor,

@@ -12,7 +12,7 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -52,6 +52,11 @@ def split_lines(text: str) -> list[str]:
     if not lines or lines[-1].endswith(("\r", "\n")):
         lines.append("")
     return lines
+
+
+def with_plain_breaks(text: str) -> str:
+    r"""``text`` with ``\n`` for all line breaks."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def path_of(uri: str) -> Path | None:
@@ -112,6 +117,14 @@ class Cursor:
         """The spaces and tabs that the cursor's line begins with, also those right of the cursor."""
         found = _INDENT.match(self.text, self.line_start, self.line_end)
         return found.group() if found else ""
+
+    def near(self, left: int, right: int) -> Cursor:
+        """This cursor as if no more than so many characters stood left and right of it on its line."""
+        start, end = max(self.line_start, self.offset - left), min(self.line_end, self.offset + right)
+        if (start, end) == (self.line_start, self.line_end):
+            return self
+        text = self.text[: self.line_start] + self.text[start:end] + self.text[self.line_end :]
+        return replace(self, text=text, offset=self.offset - (start - self.line_start))
 
 
 class _Codec(PositionCodec):

@@ -71,7 +71,9 @@ class MidlineServer(LanguageServer):
 
     def on_partial(self, cursor: Cursor, text: str) -> None:
         """Tell the editor what a suggestion is that will grow on."""
-        if document := self.document(cursor.uri):
+        document = self.document(cursor.uri)
+        # Where an item is selected in the editor's menu, the suggestion is for a text that has it already.
+        if document and document.source == cursor.text:
             where = document.position_at(cursor.offset)
             position = {"line": where.line, "character": where.character}
             told = {"uri": cursor.uri, "version": cursor.version, "position": position, "text": text}

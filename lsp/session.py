@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pathspec
 import psutil
 from lsprotocol import types
 
@@ -32,6 +30,7 @@ from lsp.engine.client import EngineClient
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.indexing import WorkspaceIndex
+from lsp.privacy import Privacy
 from lsp.settings import Settings
 from lsp.status import status_of
 
@@ -62,6 +61,14 @@ class Outbox:
     partial: Callable[[Cursor, str], None] = lambda cursor, text: None
 
 
+@dataclass(frozen=True)
+class _Running:
+    """What is asked for at one place: editors may ask for ghost text and for their menu at once."""
+
+    cursor: Cursor
+    tasks: set[asyncio.Task[Completion]] = field(default_factory=set)
+
+
 class Session:
     """What ``midline serve`` does, without LSP's wire.
 
@@ -74,16 +81,15 @@ class Session:
         self.stats = CompletionStats()
         self.feedback = Feedback()
         self._outbox = outbox
-        self._workspace: Path | None = None
         self._engine: EngineClient | None = None
         self._completer: Completer | None = None
         self.index = WorkspaceIndex(self._on_index)
         self.recent = RecentEdits()
         self._context = WorkspaceContext(self.recent, lambda: self.index.index, is_private=self._is_private)
         self._problem = State("starting")  # the engine's state where there is no client of it
-        self._excluded = pathspec.GitIgnoreSpec([])
+        self._privacy = Privacy()
         self._last: dict[str, Any] | None = None
-        self._running: dict[str, asyncio.Task[Completion]] = {}
+        self._running: dict[str, _Running] = {}
         self._ahead: dict[str, asyncio.Task[None]] = {}
         self._told: set[str] = set()
         self._configuring = asyncio.Lock()  # settings may change while an earlier change is still being carried out
@@ -123,17 +129,17 @@ class Session:
             client: what the editor sends as midline's settings.
         """
         async with self._configuring:
-            self._workspace = self._context.workspace = workspace
+            self._context.workspace = workspace
+            before = self.settings.completion
             self.settings, problems = settings_module.load(workspace, client)
-            patterns = self.settings.privacy.exclude
-            wrong = [item for item in patterns if not _is_pattern(item)]
-            problems += [f"privacy.exclude: {item!r} is no pattern of .gitignore. It is ignored." for item in wrong]
-            for problem in problems:
+            privacy, wrong = Privacy.of(self.settings.privacy.exclude, workspace)
+            for problem in problems + wrong:
                 self._warn_once(problem)
-            excluded = pathspec.GitIgnoreSpec.from_lines(sorted(set(patterns).difference(wrong)))
-            if self._completer and excluded != self._excluded:
+            if self._completer and privacy != self._privacy:
                 self._completer.forget_all()  # prompts may hold what is private from now on
-            self._excluded = excluded
+            elif self._completer and self.settings.completion != before:
+                self._completer.forget_suggestions()  # made with another threshold, or another length
+            self._privacy = privacy
             self.feedback.use(Tally() if self.settings.feedback.enabled else None)
             await self._choose_engine()
             try:
@@ -167,14 +173,8 @@ class Session:
             self._engine.start()
 
     def _known_names(self, names: Iterable[str]) -> set[str]:
-        """Which of these the workspace defines; all where there is no telling."""
-        if self.index.index is None or self.index.freshness.state not in ("ready", "busy"):
-            return set(names)
-        try:
-            found = self.index.index.known_names(names)
-            return found | self.index.index.mentioned_names(set(names) - found)
-        except (OSError, sqlite3.Error):
-            return set(names)
+        """Which of these the workspace defines; all of them before all of it was indexed once."""
+        return self._context.known_names(names) if self.index.freshness.files else set(names)
 
     async def _look_again(self) -> None:
         """Start the engine where its model has come since it was missed."""
@@ -187,8 +187,10 @@ class Session:
 
     async def _leave_engine(self, state: State) -> None:
         engine, self._engine, self._completer = self._engine, None, None
-        for task in [*self._running.values(), *self._ahead.values()]:
-            task.cancel()  # or it would fail for want of an engine, and say so
+        for uri in [*self._running]:
+            self._stop(uri)  # or it would fail for want of an engine, and say so
+        for task in self._ahead.values():
+            task.cancel()
         if engine:
             await engine.close()
         if engine or state != self._problem:
@@ -221,8 +223,8 @@ class Session:
     ) -> Completion | None:
         """A suggestion at ``cursor`` in ``document``, once the engine is ready; None where midline has nothing to say.
 
-        The newest request of a document wins: one that is still running is cancelled and gives None. That is not to
-        say that there is nothing to suggest.
+        The newest request of a document wins: one for another place that is still running is cancelled and gives None.
+        That is not to say that there is nothing to suggest.
 
         Args:
             document: what the editor has open.
@@ -241,13 +243,15 @@ class Session:
             self._say_why(f"{self.state.detail} {self.state.cure}".strip())
             return None
         loop = asyncio.get_running_loop()
-        for tasks in (self._running, self._ahead):
-            if older := tasks.get(document.uri):
-                older.cancel()
+        if (older := self._running.get(document.uri)) and older.cursor != cursor:
+            self._stop(document.uri)
+        if ahead := self._ahead.get(document.uri):
+            ahead.cancel()
         self.recent.visited(document.uri, cursor.prefix.count("\n") + 1)
         began = loop.time()
         task = loop.create_task(self._run(self._completer, cursor, explicit))
-        self._running[document.uri] = task
+        running = self._running.setdefault(document.uri, _Running(cursor))
+        running.tasks.add(task)
         try:
             completion = await task
         except asyncio.CancelledError:
@@ -262,7 +266,8 @@ class Session:
             self._say_why(str(error))
             return None
         finally:
-            if self._running.get(document.uri) is task:
+            running.tasks.discard(task)
+            if not running.tasks and self._running.get(document.uri) is running:
                 del self._running[document.uri]
         self.stats.took((loop.time() - began) * 1000)
         if document.version != cursor.version:
@@ -272,6 +277,11 @@ class Session:
             self._ahead[document.uri] = loop.create_task(self._look_ahead(self._completer, cursor, completion))
         self._last = completion.as_dict(document.position_at)
         return completion
+
+    def _stop(self, uri: str) -> None:
+        """Cancel what is being asked for in a document."""
+        for task in self._running.pop(uri).tasks if uri in self._running else ():
+            task.cancel()
 
     def why(self) -> dict[str, Any]:
         """All about the last suggestion, or the reason why there was none."""
@@ -368,9 +378,9 @@ class Session:
         self.feedback.closed(uri)
         self.recent.closed(uri)
         self.index.opened(path_of(uri), None)
-        for task in (self._running.get(uri), self._ahead.pop(uri, None)):
-            if task:
-                task.cancel()
+        self._stop(uri)
+        if ahead := self._ahead.pop(uri, None):
+            ahead.cancel()
         if self._completer:
             self._completer.forget(uri)
 
@@ -387,9 +397,7 @@ class Session:
         return ""
 
     def _is_private(self, path: Path) -> bool:
-        root = self._workspace
-        inside = path.relative_to(root) if root and path.is_relative_to(root) else path.relative_to(path.anchor)
-        return self._excluded.match_file(inside)
+        return self._privacy.covers(path)
 
     # -- status ----------------------------------------------------------------------------------------------------
 
@@ -407,14 +415,6 @@ class Session:
     def status_now(self) -> dict[str, Any]:
         """As ``midline/statusChanged`` says, from what is known without asking the engine."""
         return status_of(self.state, self.settings, self.stats, self._last, self.index.freshness, self.chat_status())
-
-
-def _is_pattern(text: str) -> bool:
-    try:
-        pathspec.GitIgnoreSpec.from_lines([text])
-    except (ValueError, re.error):
-        return False
-    return True
 
 
 async def watch_parent(process_id: int | None, seconds: float = 2.0) -> None:

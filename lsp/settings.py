@@ -168,7 +168,7 @@ class CompletionSettings:
     )
     max_tokens: int = _setting(96, int, "The most tokens that one completion may take to generate.", between=(1, 2_048))
     min_confidence: float = _setting(
-        0.25,
+        0.2,
         float,
         "Completions that are less probably wanted than this, as the model's own probabilities tell, are not shown; "
         "0 shows all. It follows what you accept, by 0.15 at the most (see docs/privacy.md).",

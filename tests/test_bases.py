@@ -455,3 +455,33 @@ async def test_where_a_language_has_no_comments_there_is_no_context() -> None:
     place, _ = await bases.assemble(Cursor(URI, None, "json", 1, cursor.text, cursor.offset))
     assert place.base.context == ()
     assert shelf.asked == []
+
+
+async def test_nothing_is_prepared_for_a_document_that_was_closed() -> None:
+    engine = Recorder()
+    bases = document_bases(engine)
+    bases.start(at(100), 300)
+    bases.close()
+    bases.renew()  # by a completion that was under way
+    bases.warm_up(at(300))
+    await settle()
+    assert engine.requests == []
+
+
+async def test_context_that_rules_leave_out_by_now_is_not_kept_for_its_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NEWS_SECONDS", 0.0)
+    engine, shelf = Recorder(), Shelf(piece("one", 20), piece("secret", 5))
+    bases = document_bases(engine, shelf)
+    before, _ = await bases.assemble(at(100))
+    shelf.private, shelf.pieces, shelf.epoch = {"secret.py"}, (piece("one", 20),), 1
+    bases.find(at(100))
+    bases.renew()
+    for _ in range(500):  # rules are looked up in a thread
+        await asyncio.sleep(0.01)
+        if engine.requests:
+            break
+    await engine.answer()
+    after = bases.find(at(100))
+    assert after is not None
+    assert [one.path for one in before.base.context] == ["one.py", "secret.py"]
+    assert [one.path for one in after[0].base.context] == ["one.py"]

@@ -178,6 +178,12 @@ def test_places_outside_a_file(empty_home: Path, tmp_path: Path, place: str, fai
     assert "There is no file " in failure("complete", f"{tmp_path / 'none.py'}:1")
 
 
+def test_a_private_file(empty_home: Path, tmp_path: Path, place: str, failure: Failure) -> None:
+    name = Path(place.rpartition(":")[0]).name
+    (tmp_path / "midline.toml").write_text(f"[privacy]\nexclude = ['/{name}']\n")
+    assert f"privacy.exclude names {tmp_path / name}" in failure("complete", place, "--workspace", tmp_path)
+
+
 def test_files_that_are_no_text(empty_home: Path, tmp_path: Path, failure: Failure) -> None:
     (tmp_path / "binary.py").write_bytes(b"x = 1\n\0\0")
     (tmp_path / "latin.py").write_bytes("x = 'é'\n".encode("latin-1"))

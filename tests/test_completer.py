@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,7 @@ class Engine:
         self.state = State("ready")
         self.asked: list[Generation] = []
         self.cancelled: set[int] = set()
+        self.background: list[str] = []
 
     def generate(
         self,
@@ -49,6 +51,8 @@ class Engine:
 
         generation = Generation(number, send)
         if max_tokens == 0 or priority in ("anchor", "warm"):
+            for text in self.background if max_tokens else ():
+                generation.put(Token(number, 0, text, -0.1, 0.0))
             generation.put(Done(number, "length", Usage()))
             return generation
         self.asked.append(generation)
@@ -168,6 +172,47 @@ async def test_a_change_elsewhere_asks_anew(engine: Engine, ask: Ask) -> None:
     assert len(engine.asked) == 2
 
 
+def with_crlf(cursor: Cursor) -> Cursor:
+    text = cursor.text.replace("\n", "\r\n")
+    return replace(cursor, text=text, offset=len(cursor.prefix.replace("\n", "\r\n")))
+
+
+async def test_typing_along_over_a_line_break_of_two_characters_asks_nothing_again(
+    engine: Engine, completer: Completer
+) -> None:
+    loop = asyncio.get_running_loop()
+    body = Cursor(URI, None, "python", 1, "def double(number):\n    ", len("def double(number):\n    "))
+    first = loop.create_task(completer.complete(with_crlf(body), max_tokens=32))
+    await settle()
+    await engine.write("twice = 2 * number", "\r\n", "    return")
+    typed = replace(
+        body, text=body.text + "twice = 2 * number\n    ", offset=body.offset + len("twice = 2 * number\n    ")
+    )
+    second = loop.create_task(completer.complete(with_crlf(typed), max_tokens=32))
+    await settle()
+    assert len(engine.asked) == 1
+    await engine.write(" twice")
+    await engine.end()
+    assert (await first).text == "twice = 2 * number\n    return twice"
+    assert (await second).text == "return twice"
+    assert (await completer.complete(with_crlf(typed), max_tokens=32)).cached
+
+
+async def test_what_follows_an_accepted_suggestion_is_prepared_with_the_documents_line_breaks(
+    engine: Engine, completer: Completer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = with_crlf(at())
+    shown = Completion("a = 1\n    b = 2", cursor.offset, cursor.offset)
+    monkeypatch.setattr(engine, "background", ["\n    c = 3", "\n\n"])
+    asking = asyncio.get_running_loop().create_task(completer.complete(cursor, max_tokens=32))
+    await settle()
+    await engine.end()
+    await asking
+    await completer.look_ahead(cursor, shown, max_tokens=32, min_confidence=0.0)
+    accepted = with_crlf(at(shown.text))
+    assert (await completer.complete(accepted, max_tokens=32)).cached
+
+
 async def test_what_nobody_wants_any_more_is_stopped(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lsp.completion.flight.GRACE_SECONDS", 0.0)
     first = ask()
@@ -230,6 +275,35 @@ async def test_it_is_shown_while_it_grows(engine: Engine, ask: Ask, monkeypatch:
     assert (await task).text == "number * 2"
     assert seen[0] == "num"
     assert all("number * 2".startswith(text) for text in seen)
+
+
+async def test_what_was_typed_meanwhile_is_not_shown_again_while_it_grows(
+    engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The filters take off what the model wrote of the line's beginning; what is left isn't what was typed."""
+    monkeypatch.setattr("lsp.completion.completer.GROWTH_SECONDS", 0.0)
+    seen: list[str] = []
+    ask()
+    await settle()
+    await engine.write("return ")
+    ask("return ", on_growth=seen.append)
+    await settle()
+    await engine.write("number", " * 2")
+    assert seen == []
+
+
+async def test_a_suggestion_under_other_settings_is_asked_for_anew(
+    engine: Engine, completer: Completer, ask: Ask
+) -> None:
+    first = ask(min_confidence=0.9)
+    await settle()
+    await engine.write("num", "ber\n", logprob=-0.5)
+    assert "confidence" in (await first).reason
+    completer.forget_suggestions()
+    second = ask(min_confidence=0.1)
+    await settle()
+    await engine.write("num", "ber\n", logprob=-0.5)
+    assert (await second).text == "number"
 
 
 async def test_the_model_is_not_asked_while_the_user_types_on(engine: Engine, ask: Ask) -> None:

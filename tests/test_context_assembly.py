@@ -108,6 +108,15 @@ def test_the_index_tells_what_is_likely_used(workspace: Path, index: Index) -> N
     assert all(piece.reason for piece in pieces)
 
 
+def test_names_are_known_that_the_workspace_defines_or_mentions(workspace: Path, index: Index) -> None:
+    asked = ["save_row", "count", "row", "never_heard_of"]
+    context = WorkspaceContext(RecentEdits(), lambda: index, workspace)
+    assert context.known_names(asked) == {"save_row", "count", "row"}
+    index.close()
+    assert context.known_names(asked) == set(asked)
+    assert WorkspaceContext(RecentEdits()).known_names(asked) == set(asked)
+
+
 def test_signatures_and_windows_can_be_had_alone(workspace: Path, index: Index) -> None:
     cursor = cursor_in(opened(workspace / "shop/service.py"))
     signatures, windows = (

@@ -76,9 +76,9 @@ def test_what_a_human_is_shown(empty_home: Path) -> None:
 
 
 def test_wrong_settings(empty_home: Path, checks: Checks) -> None:
-    add_settings(empty_home, '[completion]\nmax_tokens = "many"\n')
+    add_settings(empty_home, '[index]\nmax_file_kib = "many"\n')
     found = checks(1)
-    assert "completion.max_tokens" in found["settings"]["detail"]
+    assert "index.max_file_kib" in found["settings"]["detail"]
 
 
 def test_too_many_threads(empty_home: Path, checks: Checks) -> None:

@@ -353,6 +353,19 @@ def test_a_cursor_cuts_its_text_at_its_line(text: str, offset: int) -> None:
     assert cursor.indent == body[: len(body) - len(body.lstrip(" \t"))]
 
 
+@no_clock
+@given(texts, st.integers(0, 60), st.integers(0, 8), st.integers(0, 8))
+def test_near_a_cursor_nothing_but_its_line_is_cut(text: str, offset: int, left: int, right: int) -> None:
+    doc = document(text, "utf-32")
+    cursor = doc.cursor(doc.position_at(offset))
+    near = cursor.near(left, right)
+    before, rest = cursor.text[cursor.line_start : cursor.offset], cursor.rest_of_line
+    assert near.text[near.line_start : near.offset] == (before[-left:] if left else "")
+    assert near.rest_of_line == rest[:right]
+    assert near.text[: near.line_start] == cursor.text[: cursor.line_start]
+    assert near.suffix == cursor.suffix
+
+
 def write(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path

@@ -65,6 +65,9 @@ COMMENTS = [
 INDENTATION = [
     case("twice", "python", "def f():\n    ¦\n", "    a()\n    return b\n", "a()\n    return b"),
     case("twice, all lines", "go", "func f() {\n\t¦\n}\n", "\ta()\n\t\tb()\n", "a()\n\tb()"),
+    case(
+        "the cursor's line is the only one with a tab", "python", "if x:\n\t¦\n", "y = 1\n    z = 2\n", "y = 1\n\tz = 2"
+    ),
     case("not yet", "python", "def f():\n¦\n", "    a()\n    return b\n", "    a()\n    return b"),
     case(
         "spaces for tabs",

@@ -118,14 +118,14 @@ def test_offsets_are_bytes() -> None:
 
 
 def test_a_window_of_a_large_document() -> None:
-    functions = [f"def f{number}():\n    return {number}\n\n\n" for number in range(5_000)]
-    document = "".join(functions[:2_500]) + "x = ¦\n" + "".join(functions[2_500:])
+    functions = [f"def f{number}():\n    return {number}\n\n\n" for number in range(10_000)]
+    document = "".join(functions[:5_000]) + "x = ¦\n" + "".join(functions[5_000:])
     syntax = Syntax.of(cursor_of("python", document))
     assert syntax is not None
     assert syntax.before.startswith("def f")
     assert syntax.before.endswith("x = ")
     assert syntax.after.endswith("\n")
-    assert 15_000 < len(syntax.before + syntax.after) < 25_000
+    assert 80_000 < len(syntax.before + syntax.after) < 120_000
     assert syntax.errors_with("1") == 0
 
 
@@ -150,3 +150,13 @@ def test_a_tree_without_errors() -> None:
     root = parse("x = 1\n", "python")
     assert root is not None
     assert list(errors(root)) == []
+
+
+@pytest.mark.parametrize("document", ["a(b); " * 50_000 + "¦" + "a(b); " * 50_000, "a(b); " * 50_000 + "\n  ¦\n"])
+def test_of_absurdly_long_lines_only_what_is_near_is_read(document: str) -> None:
+    """All of the cursor's line is read again with each token, and its block's header by expressions."""
+    place = Place.of(cursor_of("javascript", document))
+    assert place.syntax is not None
+    assert len(place.before) + len(place.rest) + len(place.header) < 4_000
+    assert len(place.syntax.before + place.syntax.after) < 30_000
+    assert place.syntax.errors_with("c") is not None

@@ -57,6 +57,8 @@ def find(language: str, document: str, text: str) -> Invented:
         ("kotlin", "fun f(xs: List<Int>) {\n  ¦\n}\n", "for (item in xs) { println(item) }"),
         ("php", "<?php\nfunction f($xs) {\n  ¦\n}\n", "foreach ($xs as $item) { f($item); }"),
         ("markdown", "¦\n", "any words"),
+        ("swift", "func f() {\n    ¦\n}\n", "let x = String(5)\n    print(x)"),
+        ("scala", "def f() = {\n  ¦\n}\n", "val x = Some(5)\n  println(x)"),
         ("zig", "¦\n", "any words"),
     ],
 )
@@ -110,3 +112,7 @@ def test_attributes_are_apart(language: str, document: str, text: str) -> None:
 def test_what_a_parser_cannot_read_has_no_names() -> None:
     assert find("c", "int x = ¦;" + "/* " * 8_000, "wished_for") == Invented()
     assert find("python", "¦", "") == Invented()
+
+
+def test_code_nested_deeper_than_python_may_recurse_is_read() -> None:
+    assert find("python", f"x = {'(' * 3000}¦{')' * 3000}\n", "nobody").names == ("nobody",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from lsprotocol import types
 from pytest_lsp import client_capabilities
 
 from lsp.completion.tally import FILE_NAME, read
+from lsp.documents import Document
+from lsp.server import make_server
 
 pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
 
@@ -239,6 +242,16 @@ async def test_a_suggestion_is_told_while_it_grows(shared_home: Path, uri: str) 
     assert all(one["position"] == {"line": at.line, "character": at.character} for one in told)
 
 
+async def test_growth_is_told_only_of_the_text_that_the_editor_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, document, told = make_server(), Document("file:///a.py", "x = wi\n", 1), []
+    monkeypatch.setattr(server, "document", lambda uri: document)
+    monkeypatch.setattr(server.protocol, "notify", lambda method, params: told.append(params["text"]))
+    cursor = document.cursor(types.Position(0, 6))
+    server.on_partial(replace(cursor, text="x = width\n", offset=9), "wrong")  # `width` is selected in its menu
+    server.on_partial(cursor, "dth")
+    assert told == ["dth"]
+
+
 # -- the editor's own menu ----------------------------------------------------------------------------------------
 
 
@@ -276,6 +289,16 @@ async def test_who_has_no_inline_completion_gets_an_item_in_the_menu(shared_home
         await editor.complete(uri, at)  # it has inline completion after all
         params = types.CompletionParams(types.TextDocumentIdentifier(uri), at)
         assert await editor.text_document_completion_async(params) is None
+
+
+async def test_menu_and_inline_completion_at_one_place_are_both_answered(shared_home: Path, uri: str) -> None:
+    options = {"completion": {"menu": "always", "menu_wait_ms": 60_000}}
+    async with editing(shared_home, options=options) as editor:
+        await editor.until_state("ready")
+        at = editor.open_at_cursor(uri, AREA)
+        inline, menu = await asyncio.gather(editor.complete(uri, at), in_menu(editor, uri, at))
+        assert [item.insert_text for item in inline] == [item.text_edit.new_text for item in menu.items]  # type: ignore[union-attr]
+        assert len(inline) == 1
 
 
 async def test_no_menu_for_who_wants_none(shared_home: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Contexts:
     _indexes: dict[Path, Index] = field(default_factory=dict)
     _locks: defaultdict[Path, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
-    def source(self, place: Place, variant: str) -> ContextSource | None:
+    def source(self, place: Place, variant: str) -> AsAtPlace | None:
         """The source for a place; None for a variant without context."""
         if variant == WITHOUT:
             return None
@@ -43,7 +44,7 @@ class Contexts:
             self._indexes[place.workspace] = indexed(place.workspace, self.data)
         index = self._indexes[place.workspace]
         found = WorkspaceContext(_opened(place), lambda: index, place.workspace, wanted=wanted)
-        return _AsAtPlace(place, index, found, self._locks[place.workspace])
+        return AsAtPlace(place, index, found, self._locks[place.workspace])
 
     def close(self) -> None:
         """Close the indexes."""
@@ -52,7 +53,7 @@ class Contexts:
 
 
 @dataclass
-class _AsAtPlace:
+class AsAtPlace:
     """Asks the index as it is when the place is reached: without what was taken out there."""
 
     place: Place
@@ -62,11 +63,13 @@ class _AsAtPlace:
 
     @property
     def epoch(self) -> object:
+        """See `ContextSource`."""
         return self.inner.epoch
 
     async def gather(
         self, cursor: Cursor, chars: int, shown: tuple[int, int] | None = None
     ) -> tuple[ContextPiece, ...]:
+        """See `ContextSource`."""
         assert self.place.cursor.path is not None
         path = self.place.cursor.path.relative_to(self.place.workspace).as_posix()
         async with self.lock:
@@ -75,6 +78,11 @@ class _AsAtPlace:
                 return await self.inner.gather(cursor, chars, shown)
             finally:
                 self.index.overlay(path, None)
+
+    def known(self, names: Iterable[str]) -> set[str]:
+        """Which of these names the package knows."""
+        wanted = list(names)
+        return self.index.known_names(wanted) | self.index.mentioned_names(wanted)
 
 
 def _opened(place: Place) -> RecentEdits:

@@ -95,8 +95,9 @@ async def pipeline(
     engine: RecordedEngine, cursor: Cursor, max_tokens: int, min_confidence: float = 0.0, context: Any = None
 ) -> Given:
     """What midline suggests, with a source of context or without one."""
-    options = {"context": context} if context else {}
-    completer = Completer(engine, DEFAULT_MODEL.name, CompletionStats(), **options)
+    # As in an editor: without an index nothing tells which names are invented.
+    known = context.known if context else set
+    completer = Completer(engine, DEFAULT_MODEL.name, CompletionStats(), context, known=known)
     made = await completer.complete(cursor, max_tokens=max_tokens, min_confidence=min_confidence, patient=True)
     completer.forget(cursor.uri)
     return given(made, engine.raw)

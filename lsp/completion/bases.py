@@ -134,6 +134,7 @@ class DocumentBases:
     context: ContextSource | None = None
     places: list[Place] = field(default_factory=list)  # used most recently first
     _count: int = 0
+    _closed: bool = False
     _gathered_at: float = -NEWS_SECONDS
     _recalling: asyncio.Task[None] | None = None
     _cursor: Cursor | None = None
@@ -209,7 +210,7 @@ class DocumentBases:
     def renew(self) -> None:
         """Begin to prepare a better base in the background, if that is called for and not under way."""
         cursor = self._cursor
-        if cursor is None or not self._wanted(cursor):
+        if cursor is None or self._closed or not self._wanted(cursor):
             return
         if self._preparing and not self._preparing.done():
             if self._target is None or match(cursor, self._target.base):
@@ -219,6 +220,8 @@ class DocumentBases:
 
     def warm_up(self, cursor: Cursor) -> None:
         """The cursor has come here, and something may be typed: have a base ready, first a small one."""
+        if self._closed:
+            return  # while the engine was asked what it holds
         cursor = without_rest(cursor)  # who moves through a line isn't going to write in the middle of it
         if self.find(cursor) is not None:
             self.renew()
@@ -230,7 +233,8 @@ class DocumentBases:
         self._preparing = asyncio.get_running_loop().create_task(self._prepare_both(place, found.middle))
 
     def close(self) -> None:
-        """The document was closed."""
+        """The document was closed: nothing is prepared for it any more."""
+        self._closed = True
         if self._preparing:
             self._preparing.cancel()
 
@@ -291,16 +295,23 @@ class DocumentBases:
             self.places[:2] = self.places[1::-1]
 
     async def _with_context(self, cursor: Cursor, base: Base, near: Base | None = None) -> Base:
-        """``base`` with what is worth showing before it, as much as possible as ``near`` has it."""
-        mark = MARKS.get(cursor.language, "")
+        """``base`` with what is worth showing before it, as much as possible as ``near`` has it.
+
+        Rules may have come to leave out what that has.
+        """
+        context, mark = self.context, MARKS.get(cursor.language, "")
         room = self.budget().context
         found = match(cursor, base)
-        if self.context is None or not mark or not room or found is None:
+        if context is None or not mark or not room or found is None:
             return base
         self._gathered_at = asyncio.get_running_loop().time()
         start = cursor.offset - len(found.middle) - len(base.prefix)
-        pieces = await self.context.gather(cursor, room, (start, cursor.line_end + len(base.suffix)))
-        return replace(base, context=merged(near.context if near else (), pieces, room, mark), mark=mark)
+        pieces = await context.gather(cursor, room, (start, cursor.line_end + len(base.suffix)))
+        old = near.context if near else ()
+        if missing := {piece.path for piece in old} - {piece.path for piece in pieces}:
+            private = await asyncio.to_thread(lambda: {path for path in missing if not context.permits(path)})
+            old = tuple(piece for piece in old if piece.path not in private)
+        return replace(base, context=merged(old, pieces, room, mark), mark=mark)
 
     async def _compute(self, place: Place, middle: str) -> bool:
         """Have the engine read a base and its middle; False where it was interrupted or failed."""

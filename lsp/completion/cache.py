@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from lsp.completion.completion import Completion
-from lsp.documents import Cursor
+from lsp.documents import Cursor, with_plain_breaks
 from lsp.engine.protocol import Usage
 
 # Suggestions remembered of each document.
@@ -40,11 +40,14 @@ class SuggestionCache:
 
 
 def typed_since(before: str, after: str, cursor: Cursor) -> str | None:
-    """What was typed since ``before`` and ``after`` were around the cursor; None where anything else changed."""
+    r"""What was typed since ``before`` and ``after`` were around the cursor; None where anything else changed.
+
+    Line breaks are ``\n``, as in suggestions.
+    """
     same = len(cursor.text) - cursor.offset == len(after) and cursor.text.endswith(after)
     if not same or cursor.offset < len(before) or not cursor.text.startswith(before):
         return None
-    return cursor.text[len(before) : cursor.offset]
+    return with_plain_breaks(cursor.text[len(before) : cursor.offset])
 
 
 def _rest(completion: Completion, typed: str, offset: int) -> Completion | None:

@@ -114,7 +114,6 @@ class Completer:
 
     async def _follow(self, flight: Flight, cursor: Cursor, on_growth: Callable[[str], None] | None) -> bool:
         """Wait until ``flight`` has ended; False as soon as it writes something else than what was typed."""
-        typed = cursor.offset - flight.cursor.offset
         told = 0.0
         with flight.wanted():
             while not flight.done:
@@ -123,7 +122,7 @@ class Completer:
                     return False
                 if on_growth and time.perf_counter() - told > GROWTH_SECONDS:
                     told = time.perf_counter()
-                    if text := flight.branches[0].so_far()[typed:]:
+                    if text := flight.rest_so_far(cursor):
                         on_growth(text)
         return True
 
@@ -165,8 +164,9 @@ class Completer:
 
     async def look_ahead(self, cursor: Cursor, shown: Completion, *, max_tokens: int, min_confidence: float) -> None:
         """Prepare the suggestion that follows when ``shown`` is accepted, while nobody waits for the engine."""
-        text = cursor.prefix + shown.text + cursor.text[shown.end :]
-        after = Cursor(cursor.uri, cursor.path, cursor.language, None, text, cursor.offset + len(shown.text))
+        accepted = cursor.prefix + _with_breaks_of(cursor.text, shown.text)
+        text = accepted + cursor.text[shown.end :]
+        after = Cursor(cursor.uri, cursor.path, cursor.language, None, text, len(accepted))
         bases = self._bases(cursor.uri)
         within = bounded(after)
         if (fitting := bases.fitting(within)) is None:
@@ -224,6 +224,12 @@ class Completer:
         if bases := self._documents.pop(uri, None):
             bases.close()
 
+    def forget_suggestions(self) -> None:
+        """What may be suggested, or how, has changed; what the engine has read is of use still."""
+        self._caches.clear()
+        for flight in self._flights.values():
+            flight.end()
+
     def forget_all(self) -> None:
         """What may be shown to the model has changed."""
         for uri in {*self._caches, *self._flights, *self._documents}:
@@ -268,6 +274,11 @@ async def _read(generation: Generation, branches: list[Branch], on_growth: Calla
     if generation.reason == "cancelled":
         for branch in branches:
             branch.interrupted = not branch.complete
+
+
+def _with_breaks_of(document: str, text: str) -> str:
+    """A suggestion as editors insert it."""
+    return text.replace("\n", "\r\n") if "\r\n" in document else text
 
 
 def _ms_since(began: float) -> float:

@@ -133,6 +133,17 @@ class WorkspaceContext:
         index = self.index()
         return self._shows((self.workspace or Path("/")) / path, index.rules if index else FileRules())
 
+    def known_names(self, names: Iterable[str]) -> set[str]:
+        """Which of these identifiers the workspace defines or mentions; all where there is no telling."""
+        wanted, index = set(names), self.index()
+        if index is None:
+            return wanted
+        try:
+            found = index.known_names(wanted)
+            return found | index.mentioned_names(wanted - found)
+        except (OSError, sqlite3.Error):
+            return wanted
+
     async def gather(
         self, cursor: Cursor, chars: int, shown: tuple[int, int] | None = None
     ) -> tuple[ContextPiece, ...]:

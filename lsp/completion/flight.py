@@ -11,7 +11,7 @@ from typing import Any
 from lsp.completion.branch import Branch
 from lsp.completion.cache import typed_since
 from lsp.completion.completion import Completion
-from lsp.documents import Cursor
+from lsp.documents import Cursor, with_plain_breaks
 
 # Editors cancel a request and then ask again with the next key: so long a generation waits to be wanted again.
 GRACE_SECONDS = 0.15
@@ -61,19 +61,28 @@ class Flight:
 
     @property
     def _text(self) -> str:
-        return self.branches[0].text if self.branches else ""
+        return with_plain_breaks(self.branches[0].text) if self.branches else ""
 
     def grow(self) -> None:
         """The branches have grown."""
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
 
+    def typed(self, cursor: Cursor) -> str | None:
+        """What was typed since it began; None where anything else changed."""
+        return typed_since(self.cursor.prefix, self._after, cursor)
+
+    def rest_so_far(self, cursor: Cursor) -> str:
+        """What would be left to show at ``cursor`` if it ended here; empty for nothing."""
+        typed, text = self.typed(cursor), self.branches[0].so_far() if self.branches else ""
+        return text[len(typed) :] if typed is not None and text.startswith(typed) else ""
+
     def agrees(self, cursor: Cursor) -> bool:
         """Whether what was typed since is what it writes, or may yet turn out to be.
 
         One that has written nothing yet agrees with its own place only: the next one knows what was typed.
         """
-        typed = typed_since(self.cursor.prefix, self._after, cursor)
+        typed = self.typed(cursor)
         if not typed:
             return typed == ""
         text = self._text

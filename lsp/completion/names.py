@@ -61,10 +61,11 @@ def invented(text: str, place: Place, known: Callable[[Iterable[str]], set[str]]
     """
     syntax = place.syntax
     tongue = grammar(place.language)
-    root = syntax.with_text(text) if syntax and text else None
+    builtin = builtin_names(place.language)  # where nothing is known of them, any name may be one
+    root = syntax.with_text(text) if syntax and text and builtin else None
     if syntax is None or root is None or place.cursor is None or tongue is None:
         return Invented()
-    language = builtin_names(place.language) | tongue.keywords
+    language = builtin | tongue.keywords
     source = (syntax.before + text + syntax.after).encode()
     names: dict[str, bool] = {}  # whether each stands alone anywhere
     defined: set[str] = set()
@@ -82,14 +83,14 @@ def invented(text: str, place: Place, known: Callable[[Iterable[str]], set[str]]
     return Invented(tuple(name for name in unknown if names[name]), tuple(name for name in unknown if not names[name]))
 
 
-def _identifiers(node: Node, start: int, end: int) -> Iterator[Node]:
-    """The tree's identifiers that reach into a range of bytes."""
-    if node.child_count == 0 and _IDENTIFIER.search(node.type):
-        yield node
-        return
-    for child in node.children:
-        if child.end_byte > start and child.start_byte < end:
-            yield from _identifiers(child, start, end)
+def _identifiers(root: Node, start: int, end: int) -> Iterator[Node]:
+    """The tree's identifiers that reach into a range of bytes, in their order."""
+    nodes = [root]  # a sum of many terms is a tree too deep for a recursion
+    while nodes:
+        node = nodes.pop()
+        if node.child_count == 0 and _IDENTIFIER.search(node.type):
+            yield node
+        nodes.extend(child for child in reversed(node.children) if child.end_byte > start and child.start_byte < end)
 
 
 def _occurs(name: str, place: Place) -> bool:

@@ -13,6 +13,9 @@ from lsp.completion.syntax import Syntax
 from lsp.documents import Cursor
 
 _HEADER_CHARS = 10_000
+_LONGEST_HEADER = 400
+# Of the cursor's line, left and right of it: all this is read again with each token.
+_LINE_CHARS = 1_500
 _FIRST_LINE = re.compile(r"^[ \t]*[^\s][^\r\n]*", re.MULTILINE)
 _MODIFIERS = r"(?:(?:async|export|final|inline|internal|local|private|protected|pub|public|static)\s+)*"
 # Code that goes on in the next line with a block, the mark of which may be missing.
@@ -52,7 +55,8 @@ class Place:
 
     @classmethod
     def of(cls, cursor: Cursor) -> Place:
-        """The place of a cursor."""
+        """The place of a cursor; an absurdly long line is read near it only."""
+        cursor = cursor.near(_LINE_CHARS, _LINE_CHARS)
         above = cursor.text[: cursor.line_start]
         before = cursor.text[cursor.line_start : cursor.offset]
         string = spanning_quotes(above, cursor.language)
@@ -127,13 +131,16 @@ def _is_above_statements(header: str) -> bool:
 
 
 def _header(above: str, indent: int, comment: str) -> str:
-    """The last line of ``above`` that is indented less and no comment, with a brace that stands below it alone."""
+    """The last line of ``above`` that is indented less and no comment, with a brace that stands below it alone.
+
+    Empty where that is longer than what anybody writes: the expressions that read it take the square of its length.
+    """
     brace = ""
     for line in reversed(above[-_HEADER_CHARS:].splitlines()) if indent else ():
         code = line.strip()
         if not code or indent_of(line) >= indent or code.startswith(comment):
             continue
         if code != "{":
-            return code + brace
+            return code + brace if len(code) <= _LONGEST_HEADER else ""
         brace = " {"
     return ""

@@ -197,11 +197,7 @@ def with_rest(base: Base, cursor: Cursor) -> Base:
 
 def bounded(cursor: Cursor) -> Cursor:
     """``cursor`` without what stands far left of it on an absurdly long line."""
-    if cursor.offset - cursor.line_start <= MAX_LINE_CHARS:
-        return cursor
-    cut = cursor.text[: cursor.line_start] + cursor.text[cursor.offset - MAX_LINE_CHARS :]
-    offset = cursor.line_start + MAX_LINE_CHARS
-    return Cursor(cursor.uri, cursor.path, cursor.language, cursor.version, cut, offset)
+    return cursor.near(MAX_LINE_CHARS, len(cursor.text))
 
 
 def _after(cursor: Cursor) -> str:

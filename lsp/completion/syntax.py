@@ -18,14 +18,15 @@ from tree_sitter import Node, Parser, Point
 from indexer.grammars import grammar
 from lsp.documents import Cursor
 
-# Characters of the document that are parsed, above and below the cursor's line: some 3 ms.
-_WINDOW_ABOVE = 14_000
-_WINDOW_BELOW = 7_000
+# Characters of the document that are parsed, above and below the cursor's line: some 15 ms. Few files are
+# longer; where a block's head is cut off, an error that a suggestion adds may hide behind that.
+_WINDOW_ABOVE = 64_000
+_WINDOW_BELOW = 32_000
 # How a parser is given its input, and how often more than once over.
 _BYTES_PER_READ = 512
 _READS = 3
 _SPARE_READS = 100
-_SECONDS = 0.05
+_SECONDS = 0.1  # of the processor: a busy machine must not make for other suggestions
 # Nodes with errors in them that are looked at.
 _MOST_NODES = 5_000
 
@@ -88,14 +89,14 @@ def parse(text: str, language: str) -> Node | None:
     if tongue is None:
         return None
     source = text.encode()
-    stop = time.perf_counter() + _SECONDS
+    stop = time.thread_time() + _SECONDS
     reads = 0
     most = _READS * (len(source) // _BYTES_PER_READ + 1) + _SPARE_READS
 
     def read(offset: int, _: Point) -> bytes:
         nonlocal reads
         reads += 1
-        if time.perf_counter() > stop:
+        if time.thread_time() > stop:
             reads = most + 1
         return source[offset : offset + _BYTES_PER_READ] if reads <= most else b""
 
@@ -156,4 +157,6 @@ def _window_start(text: str, line_start: int) -> int:
         at += 1
         if text[at : at + 1].isalpha() and text[at - 2 : at - 1] in ("\n", "\r"):  # with a blank line above
             return at
-    return text.rfind("\n", 0, start) + 1
+    first = start - _WINDOW_ABOVE
+    newline = text.rfind("\n", max(0, first), start)
+    return newline + 1 if newline >= 0 or first <= 0 else line_start  # the lines above are absurdly long

@@ -7,11 +7,12 @@ import re
 from indexer.languages import LINE_COMMENT
 from lsp.completion.place import Place
 from lsp.completion.unit import unit_end
+from lsp.documents import with_plain_breaks
 
 
 def same_breaks(text: str, place: Place) -> str:
     r"""Line breaks are ``\n``: editors turn that into the document's own, but show a ``\r`` as it is."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return with_plain_breaks(text)
 
 
 def drop_leading_blank(text: str, place: Place) -> str:

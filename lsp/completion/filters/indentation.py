@@ -20,7 +20,7 @@ def fix_indentation(text: str, place: Place) -> str:
         or place.mode in ("docstring", "comment")
     ):
         return text
-    unit = indent_unit(place.above, place.after, place.language)
+    unit = "\t" if place.before.startswith("\t") else indent_unit(place.above, place.after, place.language)
     lines = text.split("\n")
     lines = _first_line(lines, place)
     lines = _deeper_than_header(lines, place, unit)
