@@ -9,11 +9,10 @@ import re
 import sqlite3
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pathspec
 from rich.console import Console
 from rich.live import Live
 from rich.markdown import Markdown
@@ -32,6 +31,7 @@ from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.indexing import why_not_indexed
+from lsp.privacy import Privacy
 from lsp.searching import opened_index, scan
 from lsp.settings import Settings, load
 
@@ -59,13 +59,14 @@ def ask_command(question: str, file: str | None, workspace: Path, *, go_on: bool
     if not workspace.is_dir():
         raise MidlineError(f"There is no folder {workspace}.", "Name the folder that the question is about.")
     settings, problems = load(workspace)
-    for problem in problems:
+    privacy, wrong = Privacy.of(settings.privacy.exclude, workspace)
+    for problem in problems + wrong:
         _tell(problem)
     config = chat_config(settings)
     kept = Conversations(warn=_tell)
     conversation = next((one.id for one in kept.of(workspace)), "") if go_on else ""
     with _index(workspace, settings) as index:
-        library = Library(index, workspace, private_files(workspace, settings))
+        library = Library(index, workspace, privacy.covers)
         place = _place(file, library) if file else None
         printer = _Printer(quiet=as_json)
         answer = asyncio.run(_ask(message, library, place, workspace, conversation, kept, settings, config, printer))
@@ -172,7 +173,7 @@ class _Printer:
         if answer.removed:
             note.print(Text(f"{answer.removed} of its citations name no place that there is: they don't count.", "dim"))
         if answer.reason in ("length", "repetition"):
-            reason = "it reached chat.max_tokens" if answer.reason == "length" else "it began to repeat itself"
+            reason = "it reached chat.answer_tokens" if answer.reason == "length" else "it began to repeat itself"
             note.print(Text(f"The answer was cut: {reason}.", "dim"))
         usage, ms = answer.usage, answer.ms
         note.print(
@@ -213,22 +214,6 @@ def _index(workspace: Path, settings: Settings) -> Iterator[Index | None]:
             _tell(f"no context from the workspace: {error}")
             index = None
         yield index
-
-
-def private_files(workspace: Path | None, settings: Settings) -> Callable[[Path], bool]:
-    """Which files ``privacy.exclude`` names."""
-    excluded = pathspec.GitIgnoreSpec([])
-    for pattern in settings.privacy.exclude:
-        try:
-            excluded += pathspec.GitIgnoreSpec.from_lines([pattern])
-        except (ValueError, re.error):
-            continue
-
-    def is_private(path: Path) -> bool:
-        inside = workspace is not None and path.is_relative_to(workspace)
-        return excluded.match_file(path.relative_to(workspace or path) if inside else path.relative_to(path.anchor))
-
-    return is_private
 
 
 def _place(given: str, library: Library) -> Place:

@@ -103,7 +103,7 @@ class Session:
     @property
     def workspace(self) -> Path | None:
         """The folder that the editor has open."""
-        return self._workspace
+        return self._privacy.workspace
 
     @property
     def engine(self) -> EngineClient | None:

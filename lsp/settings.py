@@ -215,7 +215,7 @@ class CompletionSettings:
 class ChatSettings:
     """How questions are answered."""
 
-    max_tokens: int = _setting(
+    answer_tokens: int = _setting(
         1_024,
         int,
         "The most tokens that an answer may take to generate, its reasoning included; never more than a quarter of the "

@@ -65,7 +65,7 @@ class Chatter:
 @asynccontextmanager
 async def chatting(home: Path, root: Path) -> AsyncIterator[Chatter]:
     async with editing(
-        home, root=root, options={"privacy": {"exclude": ["secret.py"]}, "chat": {"max_tokens": 200}}
+        home, root=root, options={"privacy": {"exclude": ["secret.py"]}, "chat": {"answer_tokens": 200}}
     ) as editor:
         chatter = Chatter(editor)
         await editor.until_state("ready")

@@ -87,7 +87,7 @@ class Desk:
         on_begin(held)
         question = Question(message, gathered.sources, library.line_count, (time.perf_counter() - began) * 1000)
         try:
-            return await self._answerer.answer(held, question, on_text, max_tokens=options.max_tokens)
+            return await self._answerer.answer(held, question, on_text, max_tokens=options.answer_tokens)
         finally:
             if not conversation:
                 await asyncio.shield(asyncio.to_thread(self._drop_empty, held))
