@@ -326,3 +326,34 @@ async def test_sources_are_numbered_on_and_not_told_twice(kept: Conversations, c
     assert third.removed == 1
     await answerer.answer(conversation, Question("four", [changed], line_count))
     assert engine.said[-1] == "The sources [3] above are about this.\n\nfour"
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("`run` starts it.", ["a.py"]),
+        ("They run and find it; Thing.run too.", []),
+        ("read_line and `find` do.", ["b.py", "c.py"]),
+        ("EngineClient does, and so does `EngineClient`.", ["d.py"]),
+        ("EngineClients do.", []),
+        ("```\nread_line()\n```", ["b.py"]),
+    ],
+)
+async def test_an_answer_that_cites_nothing_is_from_what_it_names(
+    text: str, paths: list[str], kept: Conversations, conversation: Conversation
+) -> None:
+    symbols = {"a.py": "Thing.run", "b.py": "read_line", "c.py": "find", "d.py": "EngineClient", "e.py": ""}
+    sources = [Source(n, path, 1, 2, symbol, "x", "") for n, (path, symbol) in enumerate(symbols.items(), 1)]
+    answer = await Answerer(FakeEngine(text), "m", kept).answer(conversation, Question("?", sources, lambda path: 9))
+    assert [one["path"] for one in answer.citations] == paths
+    engine = FakeEngine(text + "\n\n[5]")
+    cited = await Answerer(engine, "m", kept).answer(kept.begin(None, "x"), Question("?", sources, lambda path: 9))
+    assert [one["path"] for one in cited.citations] == ["e.py"]
+
+
+async def test_a_source_whose_file_is_deleted_is_not_cited(kept: Conversations, conversation: Conversation) -> None:
+    answerer = Answerer(FakeEngine("fine", "See [1] and [2]."), "m", kept)
+    await answerer.answer(conversation, Question("?", SOURCES, line_count))
+    answer = await answerer.answer(conversation, Question("and?", (), lambda path: 0))
+    assert (answer.text, answer.removed) == ("See [1] and.", 1)
+    assert [one["path"] for one in answer.citations] == ["lsp/a.py"]  # what the editor holds is there

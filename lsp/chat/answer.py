@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 import msgspec
 
+from lsp.chat.context import FROM_EDITOR
 from lsp.chat.conversations import Conversation, Conversations, Message
 from lsp.chat.history import estimated_tokens, exchanges, fitting, turns
-from lsp.chat.sources import LineCount, Source, check_citations, has_sources, numbered, question_with
+from lsp.chat.sources import LineCount, Source, check_citations, has_sources, named_sources, numbered, question_with
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.chat.thinking import Kind, Thinking
 from lsp.engine.protocol import ChatFacts, Priority, Segment, State, Token, Usage
@@ -129,7 +130,8 @@ class Answer:
         conversation: the id of the one it belongs to.
         text: Markdown; every citation in it exists.
         reasoning: what the model thought first.
-        citations: the places cited, each with ``path``, ``start_line``, ``end_line``.
+        citations: the places cited, each with ``path``, ``start_line``, ``end_line``; where the answer cites none, the
+            sources whose names it names.
         removed: how many citations were taken out, since there is no such place.
         sources: what it was answered from.
         reason: why it ended: ``eog`` (it is complete), ``length``, ``cancelled``, ``repetition``, ``failed``.
@@ -287,8 +289,10 @@ async def _settle(generation: Generating) -> None:
 def _complete(
     answer: Answer, citable: Sequence[Source], question: Question, thinking: Thinking, usage: Usage, began: float
 ) -> None:
-    checked = check_citations(thinking.answer.strip(), citable, question.line_count)
-    answer.text, answer.citations, answer.removed = checked.text.strip(), checked.citations, checked.removed
+    there = [one for one in citable if one.reason in FROM_EDITOR or question.line_count(one.path) >= one.start_line]
+    checked = check_citations(thinking.answer.strip(), there, question.line_count)
+    answer.text, answer.removed = checked.text.strip(), checked.removed
+    answer.citations = checked.citations or named_sources(answer.text, answer.sources)
     answer.reasoning = thinking.reasoning.strip()
     answer.usage = msgspec.structs.replace(usage)
     answer.ms = {

@@ -16,6 +16,9 @@ from lsp.chat.need import named, needs_context
 from lsp.chat.sources import Source
 from lsp.errors import MidlineError
 
+FROM_EDITOR = ("selection", "file")
+"""The reasons of sources that the editor holds, whatever is on the disk."""
+
 _HITS = 40
 _SHOWN_HITS = 6
 # A hit that is so much worse than the best one only takes room.

@@ -135,6 +135,7 @@ _PLACE = r"(?<![\w/.@:-])(?P<path>(?:[\w.@+-]+/)*[\w.@+-]*\w):(?P<start>\d{1,7})
 _ASCII_END = re.compile(r"[\x00-\x7f]*$")
 _PLACES = re.compile(_PLACE)
 _CITED = re.compile(f"(?P<space> ?){_NUMBERS}|{_PLACE}")
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _SPAN = re.compile(r"`[^`\n]+`")
 
 
@@ -166,6 +167,17 @@ def _split_ascii_end(text: str) -> tuple[str, str]:
     end = _ASCII_END.search(text)
     assert end is not None
     return text[: end.start()], end.group()
+
+
+def named_sources(text: str, sources: Sequence[Source]) -> list[dict[str, Any]]:
+    """The places of the sources whose names an answer names: what it is from, where the model forgot to cite it.
+
+    A name counts in backticks, or where it can be no plain word (``EngineClient``, ``read_line``).
+    """
+    quoted = set(_WORD.findall(" ".join(_SPAN.findall(text))))
+    words = quoted | {word for word in _WORD.findall(text) if re.search(r"[a-z0-9][A-Z]|\w_\w", word)}
+    named = [source.place for source in sources if source.symbol and source.symbol.rpartition(".")[2] in words]
+    return [place for i, place in enumerate(named) if place not in named[:i]]
 
 
 class _Checker:
