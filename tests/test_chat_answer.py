@@ -336,13 +336,21 @@ async def test_sources_are_numbered_on_and_not_told_twice(kept: Conversations, c
         ("read_line and `find` do.", ["b.py", "c.py"]),
         ("EngineClient does, and so does `EngineClient`.", ["d.py"]),
         ("EngineClients do.", []),
+        ("The Ledger does.", ["f.py"]),
         ("```\nread_line()\n```", ["b.py"]),
     ],
 )
 async def test_an_answer_that_cites_nothing_is_from_what_it_names(
     text: str, paths: list[str], kept: Conversations, conversation: Conversation
 ) -> None:
-    symbols = {"a.py": "Thing.run", "b.py": "read_line", "c.py": "find", "d.py": "EngineClient", "e.py": ""}
+    symbols = {
+        "a.py": "Thing.run",
+        "b.py": "read_line",
+        "c.py": "find",
+        "d.py": "EngineClient",
+        "e.py": "",
+        "f.py": "Ledger",
+    }
     sources = [Source(n, path, 1, 2, symbol, "x", "") for n, (path, symbol) in enumerate(symbols.items(), 1)]
     answer = await Answerer(FakeEngine(text), "m", kept).answer(conversation, Question("?", sources, lambda path: 9))
     assert [one["path"] for one in answer.citations] == paths

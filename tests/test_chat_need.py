@@ -77,6 +77,9 @@ give me a regex for phone numbers
 你好
 谢谢！
 你是谁？
+thank you, that helped
+cheers mate
+谢谢你的帮助
 什么是递归？
 Python 和 Java 的区别
 用 Python 写一个快速排序

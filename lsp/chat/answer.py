@@ -172,6 +172,11 @@ class Answer:
         }
 
 
+def sequence_of(conversation: str) -> str:
+    """The key of a conversation's KV sequence, by its id."""
+    return f"chat:{conversation}"
+
+
 OnText = Callable[[Kind, str], None]
 
 
@@ -234,7 +239,7 @@ class Answerer:
         answer = Answer(conversation.id, self._model, sources=asked.sources, dropped=asked.dropped)
         thinking = Thinking(prompt.thinking)
         generation = self._engine.generate(
-            f"chat:{conversation.id}", prompt.segments, max_tokens=max_tokens, heal=False, priority="chat"
+            sequence_of(conversation.id), prompt.segments, max_tokens=max_tokens, heal=False, priority="chat"
         )
         try:
             answer.reason = await _stream(generation, thinking, on_text)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 Known = Callable[[Iterable[str]], set[str]]
 
 _SMALL_TALK = re.compile(
+    r"(?:thanks?|thank you|cheers|you're welcome|谢谢|多谢)\b[^?？]{0,40}|(?:谢谢|多谢)[^?？]{0,20}|"
     r"(?:(?:hi|hello|hey|yo|good (?:morning|afternoon|evening|night)|thanks?(?: you)?|thx|cheers|bye|goodbye|ok(?:ay)?|"
     r"great|nice|cool|perfect|yes|no|got it|well done|never ?mind|how are you|who are you|what are you|"
     r"what(?: else)? can you do|what is your name|tell me a joke|help|"

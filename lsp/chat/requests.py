@@ -15,6 +15,7 @@ from indexer.index import Index
 from indexer.languages import language_of
 from indexer.outline import outline
 from indexer.secrets import redact
+from lsp.chat.answer import sequence_of
 from lsp.chat.conversations import Conversation, Conversations
 from lsp.chat.desk import Desk
 from lsp.chat.library import Library, Place, enclosing
@@ -189,7 +190,10 @@ class Chat:
         Raises:
             MidlineError: there is no such conversation.
         """
-        return await asyncio.to_thread(self._conversations, params)
+        answer = await asyncio.to_thread(self._conversations, params)
+        if params.action == "delete" and self._desk:
+            self._desk[0].forget(sequence_of(params.conversation))
+        return answer
 
     def _conversations(self, params: ConversationParams) -> Any:
         kept, one = self._kept, params.conversation

@@ -136,6 +136,7 @@ _ASCII_END = re.compile(r"[\x00-\x7f]*$")
 _PLACES = re.compile(_PLACE)
 _CITED = re.compile(f"(?P<space> ?){_NUMBERS}|{_PLACE}")
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_TELLING = re.compile(r"[a-z0-9][A-Z]|\w_\w|^[A-Z]\w{3}")
 _SPAN = re.compile(r"`[^`\n]+`")
 
 
@@ -172,10 +173,10 @@ def _split_ascii_end(text: str) -> tuple[str, str]:
 def named_sources(text: str, sources: Sequence[Source]) -> list[dict[str, Any]]:
     """The places of the sources whose names an answer names: what it is from, where the model forgot to cite it.
 
-    A name counts in backticks, or where it can be no plain word (``EngineClient``, ``read_line``).
+    A name counts in backticks, or where it is hardly a plain word (``EngineClient``, ``read_line``, ``Ledger``).
     """
     quoted = set(_WORD.findall(" ".join(_SPAN.findall(text))))
-    words = quoted | {word for word in _WORD.findall(text) if re.search(r"[a-z0-9][A-Z]|\w_\w", word)}
+    words = quoted | {word for word in _WORD.findall(text) if _TELLING.search(word)}
     named = [source.place for source in sources if source.symbol and source.symbol.rpartition(".")[2] in words]
     return [place for i, place in enumerate(named) if place not in named[:i]]
 
