@@ -124,7 +124,7 @@ class _Printer:
     def __exit__(self, *_: object) -> None:
         self._status.stop()
         if self._live:
-            self._live.update(Markdown(self._pending), refresh=True)
+            self._live.update(_markdown(self._pending), refresh=True)
             self._live.stop()
         elif self._any:
             print(flush=True)
@@ -158,9 +158,9 @@ class _Printer:
         self._pending += text
         done = finished_blocks(self._pending)
         if done:
-            self._live.console.print(Markdown(self._pending[:done]))
+            self._live.console.print(_markdown(self._pending[:done]))
             self._pending = self._pending[done:]
-        self._live.update(Markdown(self._pending))
+        self._live.update(_markdown(self._pending))
 
     def end(self, answer: Answer) -> None:
         """Print what stands below an answer; where the output goes elsewhere, it is the answer alone."""
@@ -184,6 +184,10 @@ class _Printer:
                 "dim",
             )
         )
+
+
+def _markdown(text: str) -> Markdown:
+    return Markdown(text, code_theme="ansi_dark")  # the terminal's own colours, whatever its background
 
 
 def finished_blocks(text: str) -> int:

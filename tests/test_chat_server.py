@@ -161,3 +161,12 @@ async def test_cancelled_what_came_is_kept_and_completions_come_first(midline_ho
         held = await chatter.conversations(action="get", conversation=one["id"])
         assert held["history"][1]["reason"] == "cancelled"
         assert held["history"][1]["text"]
+
+
+async def test_a_damaged_file_of_conversations_is_told(own_home: Path, root: Path) -> None:
+    file = own_home / "data" / "conversations.sqlite3"
+    file.write_bytes(b"not a database" * 100)
+    async with editing(own_home, root=root) as editor:
+        assert await Chatter(editor).conversations() == []
+        await until(lambda: any("is damaged" in said for said in editor.said), lambda: "the warning")
+        assert len(list(file.parent.glob("conversations.sqlite3.20*"))) == 1

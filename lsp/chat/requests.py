@@ -120,7 +120,9 @@ class Chat:
     def __init__(self, host: Host, warn: Callable[[str], None], progress: Callable[[int | str, Any], None]) -> None:
         self._host = host
         self._progress = progress
-        self._kept = Conversations(warn=warn)
+        self._warn = warn
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._kept = Conversations(warn=self._warn_soon)
         self._own: EngineClient | None = None  # where another model chats than the one that completes
         self._desk: tuple[EngineClient, Desk] | None = None
         self._counts = dict.fromkeys(("requests", "answered", "cancelled", "failed"), 0)
@@ -138,6 +140,7 @@ class Chat:
             MidlineError: it can't be answered.
             asyncio.CancelledError: it was cancelled; what came is kept in the conversation.
         """
+        self._loop = asyncio.get_running_loop()
         self._counts["requests"] += 1
         self._under_way += 1
         try:
@@ -190,10 +193,16 @@ class Chat:
         Raises:
             MidlineError: there is no such conversation.
         """
+        self._loop = asyncio.get_running_loop()
         answer = await asyncio.to_thread(self._conversations, params)
         if params.action == "delete" and self._desk:
             self._desk[0].forget(sequence_of(params.conversation))
         return answer
+
+    def _warn_soon(self, message: str) -> None:
+        """From the threads that read and write conversations."""
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._warn, message)
 
     def _conversations(self, params: ConversationParams) -> Any:
         kept, one = self._kept, params.conversation
