@@ -110,10 +110,14 @@ def features(
     return files, places, np.stack([columns[name] for name in FEATURES], axis=1).astype(np.float32)
 
 
+NEARBY = "nearby"
+"""The reason of what has none better: it is defined in a file that something else led to."""
+
+
 def reason(row: Sequence[float]) -> str:
     """Why a definition is shown, in a few words, from its features."""
     known = dict(zip(FEATURES, row, strict=True))
-    return next((why for name, why in _REASONS if known[name] > 0.3), "nearby")
+    return next((why for name, why in _REASONS if known[name] > 0.3), NEARBY)
 
 
 def _by_file(view: View, cursor: Cursor, found: Candidates, sizes: Sequence[int]) -> dict[str, Matrix]:

@@ -101,7 +101,8 @@ async def _complete(
             return await completer.complete(
                 cursor,
                 max_tokens=options.max_tokens,
-                min_confidence=options.min_confidence,
+                # Who asks for several wants to choose, however unsure the model is of them.
+                min_confidence=options.min_confidence if n == 1 else 0.0,
                 alternatives=n,
                 patient=True,
             )

@@ -378,6 +378,19 @@ async def test_context_taken_over_from_an_earlier_session_is_not_computed_again(
     assert [one.path for one in later.places[0].base.context] == ["other.py"]
 
 
+async def test_context_taken_over_is_told_with_its_reasons_to_who_can_wait() -> None:
+    engine, shelf = Recorder(), Shelf(piece("other"))
+    bases = document_bases(engine, shelf)
+    place, found = await bases.assemble(at(100))
+    engine.held = {place.key: place.base.segments(found.middle, "psm")}
+    later = document_bases(engine, shelf)
+    await later.recall()
+    assert later.places[0].base.context != shelf.pieces  # of its text alone nobody knows why it is there
+    again, _ = await later.assemble(at(100))
+    assert again.key == place.key
+    assert again.base.context == shelf.pieces
+
+
 async def test_what_has_become_private_is_not_taken_over() -> None:
     engine, shelf = Recorder(), Shelf(piece("other"))
     bases = document_bases(engine, shelf)

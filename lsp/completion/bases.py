@@ -190,12 +190,15 @@ class DocumentBases:
     async def assemble(self, cursor: Cursor) -> tuple[Place, Match]:
         """As ``find`` or ``start``, for who can wait: a large base with context, wherever there is any."""
         held = self.find(cursor)
-        if held and held[0].base.context:
+        if held and held[0].epoch is not None:
             return held
         epoch = self.context.epoch if self.context else None
         base = await self._with_context(cursor, make_base(cursor, self.budget().large))
-        if held and not base.context:
-            return held
+        for place in self.places:
+            if place.base.head == base.head and match(cursor, place.base):
+                # Recalled, when all that was known of its context was the text.
+                place.base, place.epoch = replace(place.base, context=base.context, mark=base.mark), epoch
+                return self._begin(cursor, place)
         place = self._new_place(base)
         place.epoch = epoch
         return self._begin(cursor, place)

@@ -19,6 +19,7 @@ from indexer.content import by_name
 from indexer.context import Mix
 from indexer.files import FileRules, is_ignored
 from indexer.index import Index
+from indexer.relevance import NEARBY
 from indexer.secrets import redact
 from lsp.completion import sources
 from lsp.completion.pieces import MARKS, ContextPiece, cost
@@ -200,7 +201,8 @@ class WorkspaceContext:
         first, last = asked.shown_lines
         for one in index.context_for(asked.path, cursor.prefix, cursor.text[cursor.offset :], int(room * _TEXT), mix):
             is_shown = one.path == asked.path and first <= one.start_line <= last
-            if not is_shown and self._allows(one.path):
+            # What has no reason of its own only fills the room: the model reads it, and is none the wiser.
+            if not is_shown and one.reason != NEARBY and self._allows(one.path):
                 yield ContextPiece(one.path, one.start_line, one.end_line, one.symbol, one.text, one.score, one.reason)
 
     def _others(self, cursor: Cursor, documents: Iterable[Followed], index: Index | None) -> Iterator[Other]:

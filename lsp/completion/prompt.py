@@ -80,9 +80,14 @@ class Base:
         """What its suffix has of the cursor's line."""
         return _first_line(self.suffix)
 
+    @property
+    def head(self) -> str:
+        """The context as it stands in the prompt."""
+        return as_comments(self.context, self.mark)
+
     def segments(self, middle: str, layout: Layout) -> list[Segment]:
         """The whole prompt."""
-        prefix = as_comments(self.context, self.mark) + self.prefix
+        prefix = self.head + self.prefix
         if layout == "spm":
             return [
                 Special("bos"),
