@@ -22,6 +22,19 @@ def engine_config(settings: Settings) -> EngineConfig:
             "its vocabulary has no fill-in-the-middle tokens.",
             f"Set `model.completion` to one that can: {able}.",
         )
+    return _config(model, settings)
+
+
+def chat_config(settings: Settings) -> EngineConfig:
+    """The engine that chats: the one that completes, unless ``model.chat`` names another model.
+
+    Raises:
+        MidlineError: its model isn't installed, or is damaged.
+    """
+    return _config(store.find(settings.model.chat or settings.model.completion), settings)
+
+
+def _config(model: store.InstalledModel, settings: Settings) -> EngineConfig:
     engine = settings.engine
     return EngineConfig(
         model=str(model.path),

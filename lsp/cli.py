@@ -64,6 +64,18 @@ def _parser() -> argparse.ArgumentParser:
     complete.add_argument("--json", action="store_true", help="print one JSON document")
     complete.set_defaults(handler=_complete)
 
+    ask = commands.add_parser("ask", help="answer a question about the code, with sources")
+    ask.add_argument(
+        "question", nargs="?", default="", help="what is piped in follows it; @file, @folder/, @symbol, @diff"
+    )
+    ask.add_argument("--file", metavar="FILE[:A-B]", help="what it is about: a file, or its lines from A to B")
+    ask.add_argument(
+        "--workspace", metavar="DIR", type=Path, help="the folder whose settings and code count (default: the current)"
+    )
+    ask.add_argument("--continue", dest="go_on", action="store_true", help="go on with the latest conversation")
+    ask.add_argument("--json", action="store_true", help="print one JSON document")
+    ask.set_defaults(handler=_ask)
+
     index = commands.add_parser("index", help="bring the index of a folder up to date")
     index.add_argument("folder", metavar="DIR", nargs="?", type=Path, default=Path(), help="default: the current one")
     index.add_argument("--rebuild", action="store_true", help="make it anew")
@@ -121,6 +133,18 @@ def _complete(arguments: argparse.Namespace) -> int:
 
     path, line, column = arguments.place
     return complete_command(path, line, column, arguments.workspace or Path.cwd(), arguments.n, arguments.json)
+
+
+def _ask(arguments: argparse.Namespace) -> int:
+    from lsp.ask import ask_command
+
+    return ask_command(
+        arguments.question,
+        arguments.file,
+        arguments.workspace or Path.cwd(),
+        go_on=arguments.go_on,
+        as_json=arguments.json,
+    )
 
 
 def _index(arguments: argparse.Namespace) -> int:

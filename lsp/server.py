@@ -17,6 +17,7 @@ from pygls.lsp.server import LanguageServer
 from indexer.keeper import Freshness
 from lsp import __version__
 from lsp import settings as settings_module
+from lsp.chat.requests import Chat, ChatParams, ConversationParams, read_params, refusal
 from lsp.completion.inline import ACCEPTED, inline_items
 from lsp.completion.menu import TRIGGERS, Menu
 from lsp.documents import Cursor, Document, DocumentStore, path_of
@@ -40,6 +41,8 @@ class MidlineServer(LanguageServer):
     def __init__(self) -> None:
         super().__init__("midline", __version__, protocol_cls=Protocol)
         self.session = Session(Outbox(self.warn, self.on_state, self.on_index, self.on_partial))
+        self.chat = Chat(self.session, self.warn, self.on_chat)
+        self.session.chat_status = self.chat.status
         self.options: Any = None  # the settings that the editor sent last
         self.menu: Menu | None = None
         self._background: set[asyncio.Task[None]] = set()  # or asyncio would forget them
@@ -75,6 +78,10 @@ class MidlineServer(LanguageServer):
             position = {"line": where.line, "character": where.character}
             told = {"uri": cursor.uri, "version": cursor.version, "position": position, "text": text}
             self.protocol.notify("midline/partial", told)
+
+    def on_chat(self, token: int | str, value: Any) -> None:
+        """Send the editor a piece of an answer."""
+        self.progress(types.ProgressParams(token, value))
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log what no request is waiting for; pygls would show its text to the user."""
@@ -171,6 +178,7 @@ def make_server() -> MidlineServer:
 
     @server.feature(types.SHUTDOWN)
     async def shutdown(_: None) -> None:
+        await server.chat.close()
         await server.session.index.close()
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
@@ -207,6 +215,21 @@ def make_server() -> MidlineServer:
     @server.command(WHY)
     def why(*_: Any) -> dict[str, Any]:
         return server.session.why()
+
+    @server.feature("midline/chat")
+    async def chat(params: Any) -> dict[str, Any]:
+        asked = read_params(ChatParams, params)
+        try:
+            return await server.chat.ask(asked, server.document)
+        except MidlineError as error:
+            raise refusal(error) from error
+
+    @server.feature("midline/conversations")
+    async def conversations(params: Any) -> Any:
+        try:
+            return await server.chat.conversations(read_params(ConversationParams, params))
+        except MidlineError as error:
+            raise refusal(error) from error
 
     @server.feature("midline/status")
     async def status(_: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 from lsprotocol import types
 
+from indexer.index import Index
 from indexer.keeper import Freshness
 from lsp import settings as settings_module
 from lsp.choice import engine_config
@@ -95,6 +96,28 @@ class Session:
         self._recheck_at = 0.0
         self._known_chunks = 0
         self._pace = Pace()
+        self.chat_status: Callable[[], dict[str, Any]] = lambda: {"state": "disabled"}
+
+    # -- what others may ask of it ---------------------------------------------------------------------------------
+
+    @property
+    def workspace(self) -> Path | None:
+        """The folder that the editor has open."""
+        return self._privacy.workspace
+
+    @property
+    def engine(self) -> EngineClient | None:
+        """The client of the engine that completes, if there is one."""
+        return self._engine
+
+    @property
+    def search_index(self) -> Index | None:
+        """The workspace's index, if there is one."""
+        return self.index.index
+
+    def is_private(self, path: Path) -> bool:
+        """Whether ``privacy.exclude`` names a file."""
+        return self._is_private(path)
 
     # -- settings and engine ---------------------------------------------------------------------------------------
 
@@ -391,7 +414,7 @@ class Session:
 
     def status_now(self) -> dict[str, Any]:
         """As ``midline/statusChanged`` says, from what is known without asking the engine."""
-        return status_of(self.state, self.settings, self.stats, self._last, self.index.freshness)
+        return status_of(self.state, self.settings, self.stats, self._last, self.index.freshness, self.chat_status())
 
 
 async def watch_parent(process_id: int | None, seconds: float = 2.0) -> None:

@@ -112,7 +112,10 @@ class ModelSettings:
         user_only=True,
     )
     chat: str = _setting(
-        "", str, "The model that chats; empty: the one that completes. Nothing reads it yet.", user_only=True
+        "",
+        str,
+        "The model that chats, by name or path; empty: the one that completes. Another one takes memory of its own.",
+        user_only=True,
     )
     n_ctx: int = _setting(
         0,
@@ -209,6 +212,26 @@ class CompletionSettings:
 
 
 @dataclass(frozen=True)
+class ChatSettings:
+    """How questions are answered."""
+
+    answer_tokens: int = _setting(
+        1_024,
+        int,
+        "The most tokens that an answer may take to generate, its reasoning included; never more than a quarter of the "
+        "model's context.",
+        between=(16, 32_768),
+    )
+    context_seconds: float = _setting(
+        10.0,
+        float,
+        "How long the model may take, at its measured speed, to read what is found for a question; 0: nothing is "
+        "looked for but what is selected or mentioned.",
+        between=(0, 600),
+    )
+
+
+@dataclass(frozen=True)
 class IndexSettings:
     """What of the workspace is searched for context."""
 
@@ -264,6 +287,7 @@ class Settings:
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
     completion: CompletionSettings = CompletionSettings()
+    chat: ChatSettings = ChatSettings()
     index: IndexSettings = IndexSettings()
     privacy: PrivacySettings = PrivacySettings()
     feedback: FeedbackSettings = FeedbackSettings()

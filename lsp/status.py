@@ -28,6 +28,7 @@ def status_of(
     stats: CompletionStats,
     last_completion: dict[str, Any] | None,
     index: Freshness = Freshness("disabled"),
+    chat: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """As ``midline/status`` answers and ``midline/statusChanged`` says."""
     return {
@@ -49,7 +50,7 @@ def status_of(
         "index": asdict(index),
         "completion": stats.as_dict()
         | {"tokens_prewarmed": state.tokens_prewarmed, "tokens_restored": state.tokens_restored},
-        "chat": {"state": "disabled"},
+        "chat": chat or {"state": "disabled"},
         "memory": {
             "engine_bytes": state.rss_bytes,
             "server_bytes": psutil.Process().memory_info().rss,

@@ -77,7 +77,7 @@ class FakeLlama:
     def __init__(self, n_ctx: int, n_seq: int, cuttable: bool = True) -> None:
         self.n_ctx = self.capacity = n_ctx
         self.vocabulary = VOCABULARY
-        self.tokenize = tokenize
+        self.tokenize = self.tokenize_control = tokenize
         self.abort = False
         self.cuttable = cuttable
         self.sequences: dict[int, list[Cell]] = {seq: [] for seq in range(n_seq)}

@@ -136,6 +136,15 @@ async def test_garbage_harms_nobody_else(config: EngineConfig, garbage: bytes) -
     assert "Traceback" not in log
 
 
+async def test_what_the_models_file_says_about_chatting(config: EngineConfig) -> None:
+    async with connected(config) as (client, _):
+        facts = await asyncio.wait_for(client.describe(), DEADLINE)
+    assert (facts.template, facts.architecture, facts.eos) == ("", "llama", "<|endoftext|>")
+    assert set(facts.controls) == {"<|endoftext|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"}
+    with pytest.raises(MidlineError, match="not running"):
+        await client.describe()
+
+
 async def test_a_client_that_vanishes_in_mid_stream(config: EngineConfig) -> None:
     async with connected(config) as (client, states):
         connection = await connect(config)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsp.engine.prompt import Prompt, compile_prompt
-from lsp.engine.protocol import Segment, Special, SpecialName, Text
+from lsp.engine.protocol import Control, Segment, Special, SpecialName, Text
 from lsp.engine.vocabulary import Vocabulary
 
 PIECES = [
@@ -144,3 +144,49 @@ def test_text_that_spells_a_special_token_stays_text() -> None:
 def test_an_empty_prompt() -> None:
     assert compiled() == Prompt([], b"")
     assert compiled(Special("separator")) == Prompt([], b"")
+
+
+# -- a chat's segments --------------------------------------------------------------------------------------------
+
+END = len(PIECES) + 4
+CHAT = Vocabulary([*PIECES, b"", b"", b"", b"", b""], NAMES, frozenset([*NAMES.values(), END]))
+
+
+def tokenize_control(text: str) -> list[int]:
+    parts = text.split("<end>")
+    return [token for i, part in enumerate(parts) for token in ([END] if i else []) + tokenize(part)]
+
+
+def chat(*segments: Segment, held: list[int]) -> list[int]:
+    return compile_prompt(segments, CHAT, tokenize, heal=False, tokenize_control=tokenize_control, held=held).tokens
+
+
+def test_only_control_text_makes_special_tokens() -> None:
+    assert chat(Control("<end>x"), Text("<end>"), held=[]) == [END, ord("x"), *map(ord, "<end>")]
+
+
+def test_an_answer_keeps_the_tokens_that_the_model_chose() -> None:
+    question, spelled = tokenize("()"), [ord(letter) for letter in "return"]
+    held = [END, *question, END, *spelled]
+    assert chat(Control("<end>"), Text("()"), Control("<end>"), Text("return"), Control("<end>"), held=held) == [
+        *held,
+        END,
+    ]
+
+
+@pytest.mark.parametrize("text", ["retur", "returns", "()", ""])
+def test_a_text_that_is_not_what_is_held_is_tokenised(text: str) -> None:
+    held = [END, *(ord(letter) for letter in "return"), END]
+    assert chat(Control("<end>"), Text(text), held=held) == [END, *tokenize(text)]
+
+
+def test_what_differs_before_it_makes_what_is_held_useless() -> None:
+    held = [END, ord("x"), *(ord(letter) for letter in "return")]
+    assert chat(Control("y"), Text("return"), held=held) == tokenize("y") + tokenize("return")
+
+
+@settings(deadline=None)
+@given(st.lists(TEXT, min_size=1, max_size=4), TEXT)
+def test_whatever_is_held_no_byte_is_lost(texts: list[str], other: str) -> None:
+    held = [byte for text in [*texts[:-1], other] for byte in text.encode()]
+    assert spell(chat(*map(Text, texts), held=held)).decode() == "".join(texts)

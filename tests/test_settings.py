@@ -144,7 +144,7 @@ def test_a_wrong_value_leaves_what_an_earlier_source_set(workspace: Path) -> Non
         ({"completions": {"max_tokens": 5, "enabled": 1}}, "completions; did you mean completion?"),
         ({"max_tokens": 5}, "max_tokens; did you mean completion.max_tokens?"),
         ({"engine": {"zzz": 5}}, "engine.zzz; allowed in engine: threads, gpu_layers, idle_minutes."),
-        ({"zzz": 5}, "zzz; allowed: model, engine, completion, index, privacy, feedback."),
+        ({"zzz": 5}, "zzz; allowed: model, engine, completion, chat, index, privacy, feedback."),
         ({"z\n" * 99: 5}, '"z\\nz'),
     ],
 )

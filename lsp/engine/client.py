@@ -21,6 +21,9 @@ from lsp.engine.config import EngineConfig, socket_path
 from lsp.engine.protocol import (
     Ask,
     Cancel,
+    ChatFacts,
+    Describe,
+    Described,
     Done,
     Failed,
     Forget,
@@ -106,6 +109,7 @@ class EngineClient:
         self._ids = itertools.count(1)
         self._pending: dict[int, Generation] = {}
         self._recalls: dict[int, asyncio.Future[dict[str, list[Segment]]]] = {}
+        self._descriptions: dict[int, asyncio.Future[ChatFacts | None]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._supervisor: asyncio.Task[None] | None = None
 
@@ -169,6 +173,21 @@ class EngineClient:
         self._send(Recall(request_id, key))
         return await answer
 
+    async def describe(self) -> ChatFacts:
+        """How the model is chatted with; to be called once the engine is ready.
+
+        Raises:
+            MidlineError: the engine is away.
+        """
+        if self._writer is not None:
+            request_id = next(self._ids)
+            answer: asyncio.Future[ChatFacts | None] = asyncio.get_running_loop().create_future()
+            self._descriptions[request_id] = answer
+            self._send(Describe(request_id))
+            if facts := await answer:
+                return facts
+        raise MidlineError(f"The engine is not running: {self.state.detail}", self.state.cure)
+
     async def ask(self) -> State:
         """The engine's state as it is now."""
         if self._writer is not None:
@@ -219,6 +238,11 @@ class EngineClient:
                 if answer and not answer.done():
                     answer.set_result(message.prompts)
                 continue
+            if isinstance(message, Described):
+                described = self._descriptions.pop(message.id, None)
+                if described and not described.done():
+                    described.set_result(message.facts)
+                continue
             generation = self._pending.get(message.id)
             if not isinstance(message, Token):
                 self._pending.pop(message.id, None)
@@ -241,6 +265,10 @@ class EngineClient:
         for answer in recalls.values():
             if not answer.done():
                 answer.set_result({})
+        descriptions, self._descriptions = self._descriptions, {}
+        for described in descriptions.values():
+            if not described.done():
+                described.set_result(None)
 
     def _set_state(self, state: State) -> None:
         self.state = state

@@ -102,6 +102,11 @@ class Ledger:
         """The tokens that ``seq`` holds, in order of position."""
         return self._held[seq].tokens
 
+    def held_by(self, key: str) -> list[int]:
+        """The tokens that the sequence of ``key`` holds; none where it has no sequence."""
+        own = self._by_key(key)
+        return own.tokens if own else []
+
     def plan(self, key: str, wanted: Sequence[int], reserve: int) -> Plan:
         """The cheapest way to make the sequence of ``key`` hold ``wanted``.
 

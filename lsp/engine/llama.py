@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from llama_cpp._ggml import libggml
 
-from lsp.engine.protocol import ModelFacts, SpecialName
+from lsp.engine.protocol import ChatFacts, ModelFacts, SpecialName
 from lsp.engine.sampling import Logits
 from lsp.engine.vocabulary import Vocabulary
 from lsp.errors import MidlineError
@@ -26,6 +26,8 @@ _FLASH_ATTENTION = 1  # LLAMA_FLASH_ATTN_TYPE_ENABLED
 _DEVICE_GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU
 # A recurrent state is as large for one token as for thousands, up to 75 MB: fewer sequences must do.
 _RECURRENT_SEQUENCES = 8
+# Some vocabularies have thousands in reserve.
+_MOST_CONTROLS = 512
 _PARTIAL = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
 
 
@@ -104,6 +106,7 @@ class Llama:
         self._batch = lib.llama_batch_init(n_batch, 0, 2)
         self.vocabulary = self._read_vocabulary()
         self.facts = self._read_facts(path)
+        self.chat_facts = self._read_chat_facts()
 
     def close(self) -> None:
         """Give all memory back; the object is of no use afterwards."""
@@ -113,10 +116,17 @@ class Llama:
 
     def tokenize(self, text: str) -> list[int]:
         """Plain text to tokens; nothing in ``text`` becomes a special token."""
+        return self._tokenized(text, special=False)
+
+    def tokenize_control(self, text: str) -> list[int]:
+        """A chat template's text to tokens: special tokens that it spells become those tokens."""
+        return self._tokenized(text, special=True)
+
+    def _tokenized(self, text: str, *, special: bool) -> list[int]:
         data = text.encode("utf-8", "replace")
         capacity = len(data) + 8
         tokens = (lib.llama_token * capacity)()
-        count = lib.llama_tokenize(self._vocab, data, len(data), tokens, capacity, False, False)
+        count = lib.llama_tokenize(self._vocab, data, len(data), tokens, capacity, False, special)
         return list(tokens[:count])
 
     def decode(self, entries: Sequence[Entry]) -> None:
@@ -319,6 +329,24 @@ class Llama:
             repository="repository" in special,
             bos="bos" in special,
         )
+
+    def _read_chat_facts(self) -> ChatFacts:
+        template = lib.llama_model_chat_template(self._model, None) or b""
+        controls = [token for token in range(self.n_vocab) if lib.llama_vocab_is_control(self._vocab, token)]
+        bos, eos = lib.llama_vocab_bos(self._vocab), lib.llama_vocab_eos(self._vocab)
+        return ChatFacts(
+            template=template.decode("utf-8", "replace"),
+            architecture=self._metadata("general.architecture"),
+            bos=self._name(bos),
+            eos=self._name(eos),
+            adds_bos=bool(lib.llama_vocab_get_add_bos(self._vocab)),
+            controls=tuple(self._name(token) for token in controls[:_MOST_CONTROLS]),
+        )
+
+    def _name(self, token: int) -> str:
+        """A token as its vocabulary writes it, special ones too; empty for none."""
+        text = lib.llama_vocab_get_text(self._vocab, token) if token >= 0 else b""
+        return (text or b"").decode("utf-8", "replace")
 
 
 def _pointer(data: npt.NDArray[np.uint8]) -> ctypes._Pointer[ctypes.c_uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lsp.engine.protocol import Segment, Special, Text
+from lsp.engine.protocol import Control, Segment, Special, Text
 from lsp.engine.vocabulary import Vocabulary
 
 
@@ -27,6 +27,9 @@ def compile_prompt(
     vocabulary: Vocabulary,
     tokenize: Callable[[str], Sequence[int]],
     heal: bool,
+    *,
+    tokenize_control: Callable[[str], Sequence[int]] | None = None,
+    held: Sequence[int] = (),
 ) -> Prompt:
     """Tokenise ``segments``; special tokens that the vocabulary lacks are left out.
 
@@ -34,11 +37,23 @@ def compile_prompt(
     (or within an indentation, which tokenisers merge with the word behind it) leaves the model free to choose the
     token it would have chosen for the whole. Tokens that begin inside a character are taken back together with the
     character's first bytes. Text that ends a line is whole already.
+
+    Args:
+        segments: the prompt.
+        vocabulary: of the model.
+        tokenize: plain text to tokens.
+        heal: whether to heal.
+        tokenize_control: a template's text to tokens, special ones included; None: as plain text.
+        held: what the prompt's sequence holds already. A text in the middle that it spells with other tokens (a model
+            chooses its answer's tokens as it likes) keeps those, so that nothing behind them is computed again.
     """
     tokens: list[int] = []
     for segment in segments:
         if isinstance(segment, Text):
-            tokens.extend(tokenize(segment.text))
+            spelled = _spelled(segment.text, held[len(tokens) :], vocabulary) if tokens == held[: len(tokens)] else None
+            tokens.extend(spelled or tokenize(segment.text))
+        elif isinstance(segment, Control):
+            tokens.extend((tokenize_control or tokenize)(segment.text))
         elif (special := vocabulary.special.get(segment.name)) is not None:
             tokens.append(special)
     last = segments[-1] if segments else None
@@ -52,6 +67,19 @@ def compile_prompt(
         healed = piece + healed
         tokens.pop()
     return Prompt(tokens, healed)
+
+
+def _spelled(text: str, tokens: Sequence[int], vocabulary: Vocabulary) -> list[int] | None:
+    """The first of ``tokens`` that together are ``text``; None where they are something else."""
+    wanted, spelled = text.encode("utf-8", "replace"), b""
+    for count, token in enumerate(tokens, 1):
+        piece = vocabulary.pieces[token]
+        spelled += piece
+        if not piece or not wanted.startswith(spelled):
+            return None
+        if len(spelled) == len(wanted):
+            return list(tokens[:count])
+    return None
 
 
 def read_prompt(tokens: Sequence[int], vocabulary: Vocabulary) -> list[Segment]:

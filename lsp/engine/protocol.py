@@ -1,7 +1,8 @@
 """What clients and the engine say to each other: one JSON object a line over a user-private socket.
 
 A prompt is a list of segments, so that the engine needs to know no prompt layout and text can never be mistaken
-for a special token: ``Special`` names a token of the model's vocabulary, ``Text`` is tokenised as plain text.
+for a special token: ``Special`` names a token of the model's vocabulary, ``Text`` is tokenised as plain text. What a
+chat template writes between the messages is ``Control``: the only text whose special tokens count.
 """
 
 from __future__ import annotations
@@ -40,7 +41,13 @@ class Text(msgspec.Struct, tag="text", frozen=True):
     text: str
 
 
-Segment = Special | Text
+class Control(msgspec.Struct, tag="control", frozen=True):
+    """Text of the model's own chat template: special tokens that it spells are those tokens. Never a user's text."""
+
+    text: str
+
+
+Segment = Special | Text | Control
 
 
 class Generate(msgspec.Struct, tag="generate"):
@@ -85,11 +92,17 @@ class Recall(msgspec.Struct, tag="recall"):
     key: str
 
 
+class Describe(msgspec.Struct, tag="describe"):
+    """Ask how the model is chatted with; answered with ``Described``."""
+
+    id: int
+
+
 class Ask(msgspec.Struct, tag="ask"):
     """Ask for a ``State`` now."""
 
 
-ClientMessage = Generate | Cancel | Forget | Recall | Ask
+ClientMessage = Generate | Cancel | Forget | Recall | Describe | Ask
 
 
 class Token(msgspec.Struct, tag="token"):
@@ -146,6 +159,33 @@ class Recalled(msgspec.Struct, tag="recalled"):
     prompts: dict[str, list[Segment]]
 
 
+class ChatFacts(msgspec.Struct, frozen=True):
+    """How the loaded model is chatted with, as its file says.
+
+    Args:
+        template: the chat template, in Jinja; empty where the file has none.
+        architecture: as GGUF names it.
+        bos: the text of the token that begins a text; empty where the vocabulary has none.
+        eos: of the one that ends it.
+        adds_bos: whether a prompt begins with ``bos``, whatever the template says.
+        controls: the texts of the control tokens, at most some hundreds.
+    """
+
+    template: str = ""
+    architecture: str = ""
+    bos: str = ""
+    eos: str = ""
+    adds_bos: bool = False
+    controls: tuple[str, ...] = ()
+
+
+class Described(msgspec.Struct, tag="described"):
+    """The answer to ``Describe``; without facts while no model is loaded."""
+
+    id: int
+    facts: ChatFacts | None
+
+
 class ModelFacts(msgspec.Struct, frozen=True):
     """What the loaded model is; the last fields say what its vocabulary has.
 
@@ -187,7 +227,7 @@ class State(msgspec.Struct, tag="state"):
     backend: str = ""
 
 
-EngineMessage = Token | Done | Failed | Recalled | State
+EngineMessage = Token | Done | Failed | Recalled | Described | State
 
 _encoder = msgspec.json.Encoder()
 _client_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)

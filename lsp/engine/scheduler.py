@@ -74,6 +74,7 @@ class Scheduler:
         self._eog = np.array(sorted(llama.vocabulary.eog), dtype=np.int64)
         # A base's text comes with each keystroke: tokenising it once is enough.
         self._tokenize = lru_cache(maxsize=64)(llama.tokenize)
+        self._tokenize_control = lru_cache(maxsize=64)(llama.tokenize_control)
         self._spelling = lru_cache(maxsize=256)(llama.vocabulary.spelling)
 
     # -- from any thread -------------------------------------------------------------------------------------------
@@ -221,7 +222,16 @@ class Scheduler:
         return True
 
     def _first_run(self, request: Generate) -> Run:
-        prompt = compile_prompt(request.prompt, self._llama.vocabulary, self._tokenize, request.heal)
+        # Only a chat holds texts that the model itself has written, each in tokens of its own choice.
+        held = self.ledger.held_by(request.key) if request.priority == "chat" else []
+        prompt = compile_prompt(
+            request.prompt,
+            self._llama.vocabulary,
+            self._tokenize,
+            request.heal,
+            tokenize_control=self._tokenize_control,
+            held=held,
+        )
         return Run(0, -1, prompt.tokens, prompt.heal, base_length(prompt.tokens, self._llama.vocabulary))
 
     def _bring_to(self, seq: int, length: int) -> None:

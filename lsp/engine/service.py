@@ -24,7 +24,19 @@ from lsp.engine.batching import PREFILL_BATCH
 from lsp.engine.config import EngineConfig
 from lsp.engine.llama import Llama, backend_features, can_offload, gpu_free_bytes, llama_build
 from lsp.engine.offload import choose_threads, place_layers
-from lsp.engine.protocol import Ask, Cancel, EngineMessage, Failed, Forget, Generate, Recall, Recalled, State
+from lsp.engine.protocol import (
+    Ask,
+    Cancel,
+    Describe,
+    Described,
+    EngineMessage,
+    Failed,
+    Forget,
+    Generate,
+    Recall,
+    Recalled,
+    State,
+)
 from lsp.engine.scheduler import Scheduler
 from lsp.engine.snapshots import Snapshots
 from lsp.errors import MidlineError
@@ -200,6 +212,8 @@ class Service:
         scheduler = self._scheduler
         if isinstance(message, Ask):
             self._send(client, self._measure(self._state))
+        elif isinstance(message, Describe):
+            self._send(client, Described(message.id, self._llama.chat_facts if scheduler and self._llama else None))
         elif isinstance(message, Generate):
             if scheduler is None:
                 detail = self._state.detail.removesuffix(".")

@@ -1,0 +1,106 @@
+"""``python -m lsp.chat.rendering``: render a chat template, read as JSON from stdin, and print the text as JSON.
+
+A model file is anybody's, and so is its template. It runs in Jinja's sandbox, in a process of its own with little
+memory, little time and no files, and says no more than fits. A failure is one line on stderr, exit code 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import sys
+from datetime import datetime
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.exceptions import TemplateError
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+MAX_OUTPUT_CHARS = 256 * 1024
+CPU_SECONDS = 4
+_MEMORY_BYTES = 512 * 1024 * 1024
+
+
+class _Generation(Extension):
+    """``{% generation %}``, with which some templates mark what to train on: what is inside, as it is."""
+
+    tags = {"generation"}  # noqa: RUF012  (as Jinja declares it)
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def render(template: str, variables: dict[str, Any], now: datetime) -> str:
+    """The text that a chat template makes of its variables.
+
+    Args:
+        template: Jinja, as models' makers write it for Hugging Face's ``apply_chat_template``.
+        variables: ``messages``, ``bos_token`` and so on.
+        now: the time that the template is told.
+
+    Raises:
+        ValueError: the template is wrong, refuses the messages, or makes too much of them.
+    """
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
+    )
+    # Jinja's own makes HTML of it.
+    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    environment.globals |= {"raise_exception": _refuse, "strftime_now": now.strftime}
+    pieces: list[str] = []
+    size = 0
+    try:
+        for piece in environment.from_string(template).generate(variables):
+            size += len(piece)
+            if size > MAX_OUTPUT_CHARS:
+                raise ValueError(f"it makes more than {MAX_OUTPUT_CHARS:,} characters")
+            pieces.append(piece)
+    except TemplateError as error:
+        raise ValueError(_one_line(error)) from error
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a template's expression may raise
+        raise ValueError(f"{type(error).__name__}: {_one_line(error)}") from error
+    return "".join(pieces)
+
+
+def _refuse(message: object) -> None:
+    raise TemplateError(str(message))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _limit() -> None:
+    """Take from this process what a template doesn't need."""
+    limits = (
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_AS, _MEMORY_BYTES),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    )
+    for kind, most in limits:
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses some; the caller's deadline holds anyhow
+            resource.setrlimit(kind, (most, most))
+
+
+def main() -> int:
+    """Render what stdin holds; returns the exit code."""
+    asked = json.load(sys.stdin)
+    _limit()
+    try:
+        text = render(asked["template"], asked["variables"], datetime.fromisoformat(asked["now"]))
+    except (ValueError, MemoryError, RecursionError) as error:
+        print(str(error) or type(error).__name__, file=sys.stderr)
+        return 1
+    json.dump(text, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
