@@ -155,7 +155,7 @@ async def test_accepting_is_counted(editor: Editor, uri: str) -> None:
 
 
 async def test_who_asks_gets_several_suggestions_at_one_place(editor: Editor, uri: str) -> None:
-    marked = "import random\n\n\ndef choose(names):\n    ‸\n"
+    marked = "import random\n\n\ndef choose(names):\n    return random.‸\n"
     at = editor.open_at_cursor(uri, marked)
     items = await editor.complete(uri, at, types.InlineCompletionTriggerKind.Invoked)
     assert 1 < len(items) <= 3

@@ -21,7 +21,7 @@ from lsp.engine.job import Job, in_turn
 from lsp.engine.ledger import Ledger, OutOfCellsError
 from lsp.engine.llama import AbortedError, Entry, Llama, NoCellsError
 from lsp.engine.prompt import base_length, compile_prompt, read_prompt
-from lsp.engine.protocol import Done, EngineMessage, Failed, Generate, Recalled, Segment, Token, Why
+from lsp.engine.protocol import Control, Done, EngineMessage, Failed, Generate, Recalled, Segment, Token, Why
 from lsp.engine.run import Run
 from lsp.engine.sampling import Choice, best
 
@@ -222,8 +222,9 @@ class Scheduler:
         return True
 
     def _first_run(self, request: Generate) -> Run:
-        # Only a chat holds texts that the model itself has written, each in tokens of its own choice.
-        held = self.ledger.held_by(request.key) if request.priority == "chat" else []
+        # Only the prompt of a chat template has texts that the model itself wrote, each in tokens of its own choice.
+        templated = any(isinstance(segment, Control) for segment in request.prompt)
+        held = self.ledger.held_by(request.key) if templated else []
         prompt = compile_prompt(
             request.prompt,
             self._llama.vocabulary,
