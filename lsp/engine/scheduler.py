@@ -65,6 +65,7 @@ class Scheduler:
         self._waiting: list[Job] = []
         self._active: list[Job] = []
         self._in_batch: Batch = []
+        self._computed: list[Job] = []  # of the latest batch
         self._in_base = False  # whether the batch computes part of a base that somebody waits for
         self._busy = False
         self._idle_work = False
@@ -321,6 +322,7 @@ class Scheduler:
         finally:
             self._in_batch = []
         self._failures = 0
+        self._computed = [job for job, _, _ in batch]
         self._measure(batch, len(entries), time.perf_counter() - began)
         end = 0
         for job, run, count in batch:
@@ -380,6 +382,8 @@ class Scheduler:
             job.prefilled = time.perf_counter()
 
     def _fork(self, job: Job, run: Run, branch: int, choice: Choice) -> None:
+        if not self.ledger.has_free_sequence and self.ledger.oldest_idle() is None:
+            self._spare_background()
         idle = self.ledger.oldest_idle()
         if not self.ledger.has_free_sequence and idle is not None:
             self._bring_to(idle, 0)
@@ -392,6 +396,12 @@ class Scheduler:
         other = Run(branch, seq, [], run.heal, run.base)
         job.runs.append(other)
         self._take(job, other, choice)
+
+    def _spare_background(self) -> None:
+        """End the background work that would be done last, for its sequence; not one that was just computed."""
+        waiting = [job for job in self._active if job.background and job not in self._computed]
+        if waiting:
+            self._give_way(in_turn(waiting)[-1])
 
     def _take(self, job: Job, run: Run, choice: Choice) -> None:
         """Append the chosen token to a run, and tell its client."""
