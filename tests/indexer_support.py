@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,50 @@ from numpy.typing import NDArray
 from indexer.chunk import Chunk, Definition, Outline
 from indexer.digest import Record
 from indexer.embedding import StaticEmbedder, default_embedder
+from indexer.index import Index
 from indexer.packing import pack
 from indexer.rows import rows_of
+from indexer.scan import Workload
 from indexer.store import Change, content_key
 from indexer.view import View
+
+HERE = Workload(workers=0)
+SHOP = {
+    "app/session.py": 'def send_request(url):\n    """Send a request to a server."""\n    return connect(url)\n',
+    "app/store.py": """import app.session
+
+
+class Store:
+    def save(self, row):
+        self.check(row)
+        written = self.write(row)
+        return written
+""",
+    "README.md": "# Shop\n\nHow to sell things.\n",
+}
+"""A small workspace."""
+
+
+@contextmanager
+def indexed(workspace: Path, folder: Path) -> Iterator[Index]:
+    """A workspace's index, scanned in this process, and closed in the end."""
+    opened = Index(workspace, folder)
+    opened.scan(HERE)
+    yield opened
+    opened.close()
+
+
+def found(index: Index, query: str) -> list[str]:
+    return [hit.path for hit in index.search(query)]
+
+
+def holdings(workspace: Path, folder: Path) -> dict[str, list[str]]:
+    """What an index holds as whoever opens it finds it."""
+    opened = Index(workspace, folder)
+    try:
+        return held(opened.view())
+    finally:
+        opened.close()
 
 
 def record(path: str, texts: Sequence[str]) -> Record:

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from indexer_support import write_tree
+from indexer_support import indexed, write_tree
 from lsprotocol import types
 
 from indexer.index import Index
-from indexer.scan import Workload
 from lsp.completion.context import ContextPiece, Sources, WorkspaceContext
 from lsp.completion.pieces import as_comments, cost, merged, read_comments
 from lsp.completion.recent import Hunk, RecentEdits, hunks
@@ -66,10 +65,8 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def index(workspace: Path, tmp_path: Path) -> Iterator[Index]:
-    opened = Index(workspace, tmp_path / "index")
-    opened.scan(Workload(workers=0))
-    yield opened
-    opened.close()
+    with indexed(workspace, tmp_path / "index") as opened:
+        yield opened
 
 
 def opened(file: Path, text: str | None = None) -> Document:
