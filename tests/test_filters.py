@@ -6,22 +6,11 @@ In the tables, ``¦`` in a document is the cursor; then comes what the model wri
 from __future__ import annotations
 
 import pytest
+from filters_support import case, place_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsp.completion.filters import FILTERS, apply_filters
-from lsp.completion.unit import Place
-from lsp.documents import Cursor
-
-
-def place_of(language: str, document: str) -> Place:
-    before, after = document.split("¦")
-    return Place.of(Cursor("file:///x", None, language, 1, before + after, len(before)))
-
-
-def case(name: str, language: str, document: str, model: str, suggestion: str) -> object:
-    return pytest.param(language, document, model, suggestion, id=f"{language}: {name}")
-
 
 # What editors put right of the cursor by themselves when a bracket or a quote is typed.
 CLOSED_BY_THE_EDITOR = [

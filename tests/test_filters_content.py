@@ -6,24 +6,13 @@ In the tables, ``¦`` in a document is the cursor; then comes what the model wri
 from __future__ import annotations
 
 import pytest
+from filters_support import case, place_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsp.completion.filters import apply_filters
-from lsp.completion.place import Place
 from lsp.completion.style import indent_unit
 from lsp.completion.syntax import errors, parse
-from lsp.documents import Cursor
-
-
-def place_of(language: str, document: str) -> Place:
-    before, after = document.split("¦")
-    return Place.of(Cursor("file:///x", None, language, 1, before + after, len(before)))
-
-
-def case(name: str, language: str, document: str, model: str, suggestion: str) -> object:
-    return pytest.param(language, document, model, suggestion, id=f"{language}: {name}")
-
 
 CHAT = [
     case("an answer before its code", "python", "¦", "Sure, here is the code:\n```python\nx = 1\n```\n", "x = 1"),
