@@ -6,11 +6,8 @@ import asyncio
 import json
 import os
 import re
-import sqlite3
 import stat
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +15,6 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.text import Text
 
-from indexer.index import Index
 from lsp.chat.answer import Answer
 from lsp.chat.conversations import Conversations
 from lsp.chat.desk import Desk
@@ -30,14 +26,11 @@ from lsp.engine.client import EngineClient
 from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
-from lsp.indexing import why_not_indexed
 from lsp.privacy import Privacy
-from lsp.searching import opened_index, scan
+from lsp.searching import workspace_index
 from lsp.settings import Settings, load
 
 MAX_PIPED_BYTES = 4_000_000
-# How long a workspace that nobody has indexed is waited for; what is indexed by then counts.
-_INDEXING_SECONDS = 30.0
 _LINES = re.compile(r"(.+):(\d{1,9})(?:-(\d{1,9}))?$", re.DOTALL)
 
 
@@ -65,7 +58,7 @@ def ask_command(question: str, file: str | None, workspace: Path, *, go_on: bool
     config = chat_config(settings)
     kept = Conversations(warn=_tell)
     conversation = next((one.id for one in kept.of(workspace)), "") if go_on else ""
-    with _index(workspace, settings) as index:
+    with workspace_index(workspace, settings, ranked=True) as index:
         library = Library(index, workspace, privacy.covers)
         place = _place(file, library) if file else None
         printer = _Printer(quiet=as_json)
@@ -200,24 +193,6 @@ def finished_blocks(text: str) -> int:
         if not fenced and not line.strip() and line.endswith("\n"):
             done = position
     return done
-
-
-@contextmanager
-def _index(workspace: Path, settings: Settings) -> Iterator[Index | None]:
-    """The workspace's index, brought up to date; None where it has none. What is wrong is only said."""
-    if why_not_indexed(workspace, settings):
-        yield None
-        return
-    with ExitStack() as stack:
-        index: Index | None = None
-        try:
-            index = stack.enter_context(opened_index(workspace, settings))
-            scan(index, settings, seconds=_INDEXING_SECONDS)
-            index.rank()
-        except (MidlineError, OSError, sqlite3.Error) as error:
-            _tell(f"no context from the workspace: {error}")
-            index = None
-        yield index
 
 
 def _place(given: str, library: Library) -> Place:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from indexer.index import Index
 from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
@@ -24,15 +22,12 @@ from lsp.engine.client import EngineClient
 from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
-from lsp.indexing import why_not_indexed
 from lsp.privacy import Privacy
-from lsp.searching import opened_index, scan
+from lsp.searching import workspace_index
 from lsp.settings import Settings, load
 
 _LINES_AROUND = 6
 _PIECES = 8
-# How long a workspace that nobody has indexed is waited for; what is indexed by then counts.
-_INDEXING_SECONDS = 30.0
 
 
 def complete_command(path: Path, line: int, column: int | None, workspace: Path, n: int, as_json: bool) -> int:
@@ -49,7 +44,8 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
     if cursor.path and privacy.covers(cursor.path):
         raise MidlineError(f"privacy.exclude names {path}: the model never sees it.", "Complete in another file.")
     config = engine_config(settings)
-    with _context(cursor, workspace.absolute(), settings, privacy) as context:
+    with workspace_index(workspace.absolute(), settings) as index:
+        context = _context(cursor, workspace.absolute(), index, privacy) if index else None
         completion = asyncio.run(_complete(cursor, settings, config, n, context))
     if as_json:
         document = Document(cursor.uri, cursor.text)
@@ -59,26 +55,10 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
     return 0
 
 
-@contextmanager
-def _context(
-    cursor: Cursor, workspace: Path, settings: Settings, privacy: Privacy
-) -> Iterator[WorkspaceContext | None]:
-    """What the workspace tells, once its index is up to date; None where it has none. What is wrong is only said."""
-    if why_not_indexed(workspace, settings):
-        yield None
-        return
-    with ExitStack() as stack:
-        try:
-            index = stack.enter_context(opened_index(workspace, settings))
-            scan(index, settings, seconds=_INDEXING_SECONDS)
-        except (MidlineError, OSError, sqlite3.Error) as error:
-            yield None
-            # Where completing fails too, that may be for the same reason, and is enough to be told.
-            print(f"midline: no context from the workspace: {error}", file=sys.stderr)
-            return
-        recent = RecentEdits()
-        recent.opened(Document(cursor.uri, cursor.text, None, cursor.language))
-        yield WorkspaceContext(recent, lambda: index, workspace, privacy.covers)
+def _context(cursor: Cursor, workspace: Path, index: Index, privacy: Privacy) -> WorkspaceContext:
+    recent = RecentEdits()
+    recent.opened(Document(cursor.uri, cursor.text, None, cursor.language))
+    return WorkspaceContext(recent, lambda: index, workspace, privacy.covers)
 
 
 async def _complete(

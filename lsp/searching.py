@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,10 +26,12 @@ from indexer.languages import language_of
 from indexer.scan import Progress, Workload
 from indexer.search import Hit
 from lsp.errors import MidlineError
-from lsp.indexing import file_rules, open_index, workers
+from lsp.indexing import file_rules, open_index, why_not_indexed, workers
 from lsp.settings import Settings, load
 
 _SHOWN_LINES = 6
+# How long a workspace that nobody has indexed is waited for; what is indexed by then counts.
+INDEXING_SECONDS = 30.0
 
 
 def index_command(folder: Path, *, rebuild: bool, as_json: bool) -> int:
@@ -130,6 +132,26 @@ def opened_index(workspace: Path, settings: Settings) -> Iterator[Index]:
         raise MidlineError(f"The index can't be written: {error}.", "Make room on the disk.") from error
     finally:
         index.close()
+
+
+@contextmanager
+def workspace_index(workspace: Path, settings: Settings, *, ranked: bool = False) -> Iterator[Index | None]:
+    """A workspace's index, up to date, and for searches ranked; None where it has none or, which is said, can't."""
+    if why_not_indexed(workspace, settings):
+        yield None
+        return
+    with ExitStack() as stack:
+        try:
+            index = stack.enter_context(opened_index(workspace, settings))
+            scan(index, settings, seconds=INDEXING_SECONDS)
+            if ranked:
+                index.rank()
+        except (MidlineError, OSError, sqlite3.Error) as error:
+            yield None
+            # Where the command fails too, that may be for the same reason, and is enough to be told.
+            print(f"midline: no context from the workspace: {error}", file=sys.stderr)
+            return
+        yield index
 
 
 def scan(index: Index, settings: Settings, *, rebuild: bool = False, seconds: float = math.inf) -> int:

@@ -85,7 +85,7 @@ class Session:
         self._completer: Completer | None = None
         self.index = WorkspaceIndex(self._on_index)
         self.recent = RecentEdits()
-        self._context = WorkspaceContext(self.recent, lambda: self.index.index, is_private=self._is_private)
+        self._context = WorkspaceContext(self.recent, lambda: self.index.index, is_private=self.is_private)
         self._problem = State("starting")  # the engine's state where there is no client of it
         self._privacy = Privacy()
         self._last: dict[str, Any] | None = None
@@ -117,7 +117,7 @@ class Session:
 
     def is_private(self, path: Path) -> bool:
         """Whether ``privacy.exclude`` names a file."""
-        return self._is_private(path)
+        return self._privacy.covers(path)
 
     # -- settings and engine ---------------------------------------------------------------------------------------
 
@@ -392,12 +392,9 @@ class Session:
             return "the document is too large"
         if document.binary:
             return "the document is binary"
-        if document.fs_path and self._is_private(document.fs_path):
+        if document.fs_path and self.is_private(document.fs_path):
             return "privacy.exclude names this file"
         return ""
-
-    def _is_private(self, path: Path) -> bool:
-        return self._privacy.covers(path)
 
     # -- status ----------------------------------------------------------------------------------------------------
 

@@ -175,6 +175,21 @@ async def test_an_engine_that_dies_loses_nothing(kept: Conversations, conversati
     ]
 
 
+async def test_an_answer_that_cannot_be_kept_is_shown_all_the_same(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    kept = Conversations(tmp_path / "conversations.db", warnings.append)
+    conversation = kept.begin(None, "hi")
+
+    def delete(_: str, text: str) -> None:
+        if text.strip() == "it":
+            kept.delete(conversation.id)
+
+    answer = await Answerer(FakeEngine("here it is"), "m", kept).answer(conversation, Question("where?"), delete)
+    assert answer.text == "here it is"
+    assert len(warnings) == 1
+    assert warnings[0].startswith("This answer is not kept: There is no conversation")
+
+
 async def test_an_answer_that_goes_round_in_circles_ends(kept: Conversations, conversation: Conversation) -> None:
     engine = FakeEngine("Well: " + "this is the same again. " * 20)
     answer = await ask(engine, kept, conversation, "?")

@@ -257,8 +257,10 @@ class Answerer:
 
     def _keep(self, answer: Answer, thinking: Thinking) -> None:
         message = Message("assistant", answer.text, thinking.answer, answer.reasoning, answer.details())
-        with contextlib.suppress(MidlineError):  # deleted meanwhile, or the disk is full: the answer is shown anyway
+        try:
             self._kept.add(answer.conversation, message)
+        except MidlineError as error:  # deleted meanwhile, or the disk is full: the answer is shown anyway
+            self._kept.warn(f"This answer is not kept: {error}")
 
 
 async def _stream(generation: Generating, thinking: Thinking, on_text: OnText) -> str:

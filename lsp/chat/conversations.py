@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from indexer.store import is_damage
 from lsp.errors import MidlineError
 from lsp.paths import data_dir, private_dir
 
@@ -105,7 +106,7 @@ class Conversations:
 
     Args:
         path: the file; None is the usual one.
-        warn: told once when a file had to be set aside.
+        warn: told when a file had to be set aside, and of what could not be kept.
 
     Raises (any method):
         MidlineError: the file can't be used.
@@ -113,7 +114,7 @@ class Conversations:
 
     def __init__(self, path: Path | None = None, warn: Callable[[str], None] = lambda _: None) -> None:
         self.path = path or data_dir() / FILE_NAME
-        self._warn = warn
+        self.warn = warn
 
     def begin(self, workspace: Path | None, first_message: str) -> Conversation:
         """A new conversation in a workspace, named after the message that it begins with."""
@@ -244,7 +245,8 @@ class Conversations:
         try:
             return connection, _prepare(connection)
         except sqlite3.DatabaseError as error:
-            if _is_damage(error):
+            # A stamped file without its tables is damaged too, though SQLite finds nothing wrong with it.
+            if is_damage(error) or "no such table" in str(error):
                 return connection, f"is damaged ({error})"
             connection.close()
             raise
@@ -255,7 +257,7 @@ class Conversations:
             found = self.path.with_name(self.path.name + suffix)
             if found.exists():
                 found.replace(aside.with_name(aside.name + suffix))
-        self._warn(f"{self.path} {problem}: it is kept as {aside.name}, and new conversations go into a new file.")
+        self.warn(f"{self.path} {problem}: it is kept as {aside.name}, and new conversations go into a new file.")
 
 
 _SELECT = (
@@ -314,13 +316,6 @@ def _prepare(connection: sqlite3.Connection) -> str:
     connection.execute("pragma foreign_keys = on")
     connection.execute("select count(*) from conversation, message where message.id < 0").fetchone()
     return ""
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file is at fault, not the moment (locked, full, no permission)."""
-    code = getattr(error, "sqlite_errorcode", None)
-    broken = code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return broken or "no such table" in str(error)
 
 
 def _found(connection: sqlite3.Connection, conversation: str) -> Conversation:

@@ -203,7 +203,7 @@ class WorkspaceContext:
             is_shown = one.path == asked.path and first <= one.start_line <= last
             # What has no reason of its own only fills the room: the model reads it, and is none the wiser.
             if not is_shown and one.reason != NEARBY and self._allows(one.path):
-                yield ContextPiece(one.path, one.start_line, one.end_line, one.symbol, one.text, one.score, one.reason)
+                yield ContextPiece(**vars(one))
 
     def _others(self, cursor: Cursor, documents: Iterable[Followed], index: Index | None) -> Iterator[Other]:
         """The documents that may be shown."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from indexer.context import Piece
 from indexer.languages import LINE_COMMENT
 
 # Begins the line that names a piece's file; what a file itself begins with is hardly ever that.
@@ -27,23 +28,11 @@ MARKS = LINE_COMMENT | {"css": "//", "svelte": "//", "vue": "//"}
 
 
 @dataclass(frozen=True)
-class ContextPiece:
-    """Lines of other code, or of far away in the same file, that a completion is shown."""
+class ContextPiece(Piece):
+    """A piece as a prompt shows it, of wherever it is.
 
-    path: str
-    """Relative to the workspace, POSIX; absolute outside of it."""
-    start_line: int
-    """From 1; 0 where it isn't known."""
-    end_line: int
-    """Inclusive."""
-    symbol: str
-    """The qualified name of what it shows, empty where it has none."""
-    text: str
-    """What is shown; ends with a line end."""
-    score: float
-    """Higher is better; comparable among pieces of one reason and one call only."""
-    reason: str
-    """Why it was taken, in a few words."""
+    Its path may be absolute, outside of the workspace; its lines are 0 where they aren't known.
+    """
 
     def as_dict(self) -> dict[str, Any]:
         """As ``midline complete --json`` has it: without the text."""
