@@ -1,0 +1,24 @@
+/** Requests that failed, told to the user. */
+import * as vscode from 'vscode';
+
+const CANCELLED = -32800;
+const UNKNOWN = -32601;
+
+/** Why a request failed, in one line; undefined where it was the user who ended it. */
+export function reason(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  if (error instanceof vscode.CancellationError || code === CANCELLED) {
+    return undefined;
+  }
+  if (code === UNKNOWN) {
+    return vscode.l10n.t("the server that runs here can't do this yet. Update midline.");
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+export function tellFailure(error: unknown): void {
+  const why = reason(error);
+  if (why) {
+    void vscode.window.showErrorMessage(`midline: ${why}`);
+  }
+}
