@@ -1,0 +1,257 @@
+// What a user does, in the order in which they run: one workbench serves all of them.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { measureKeys } from './latency.mjs';
+import { until } from './workbench.mjs';
+
+const ABSOLUTE = 'def absolute(x):\n    """Return x without its sign, by an if and two returns."""\n    \n';
+const STORE = `"""Where measurements are kept until they are written."""
+
+
+class Store:
+    """Keeps what was measured."""
+
+    def __init__(self, file):
+        self.file = file
+        self.pending = []
+
+    def add(self, value):
+        """Keep a value until the next flush."""
+        self.pending.append(value)
+
+    def flush(self):
+        """Write what is pending to the file, and forget it."""
+        for value in self.pending:
+            self.file.write(f"{value}\\n")
+        self.pending = []
+`;
+
+/** The files of the project that the workbench opens. */
+export const PROJECT = { 'absolute.py': ABSOLUTE, 'store.py': STORE };
+
+/** A model is missing at the first start: the user is told so once, with the cure; once it is there, all works. */
+async function first_start_without_a_model(bench) {
+  const told = await bench.notification("isn't installed");
+  assert.match(await told.textContent(), /midline model pull qwen2\.5-coder/);
+  await bench.awaitStatus(/^warning midline/);
+  await bench.screenshot('no-model');
+  await told.getByRole('button', { name: 'Open Terminal' }).click();
+  const terminal = bench.page.locator('.terminal-wrapper .xterm-rows');
+  await until(async () => /model pull/.test((await terminal.textContent()) ?? ''), 'the command in the terminal');
+  assert.equal(fs.readdirSync(bench.models).length, 0, 'nothing is fetched by itself');
+  await bench.command('Terminal: Kill the Active Terminal Instance');
+  bench.installModel();
+  await bench.edit('absolute.py', 3);
+  await bench.page.keyboard.type('i'); // the server looks again when it is asked
+  await bench.awaitStatus(/^(check|sync) midline$/);
+  await bench.page.keyboard.press('Backspace');
+}
+
+async function ghost_text_is_accepted_and_saved(bench) {
+  await bench.edit('absolute.py', 3);
+  await bench.page.keyboard.type('if ');
+  const ghost = await bench.awaitGhost();
+  assert.match(ghost, /x/);
+  await bench.screenshot('ghost');
+  await bench.page.keyboard.press('Tab');
+  await until(async () => !(await bench.ghost()).includes(ghost), 'the ghost to become text');
+  await bench.save('absolute.py', (text) => text.startsWith(`${ABSOLUTE.trimEnd()}\n    if ${ghost.split('\n')[0].trimEnd()}`));
+  await until(() => accepted(bench).length > 0, 'the server to hear of it');
+  return { ghost };
+}
+
+const executed = (bench, name) =>
+  bench.sent('workspace/executeCommand').filter(({ message }) => message.params.command === name);
+const accepted = (bench) => executed(bench, 'midline.accepted');
+
+async function typing_fast_cancels_what_is_outdated(bench) {
+  await bench.write('fast.py', 'def area(width, height):\n    \n');
+  await bench.edit('fast.py', 2);
+  const before = bench.sent('$/cancelRequest').length;
+  const asked = bench.sent('textDocument/inlineCompletion').length;
+  const line = 'result = width * height + width * height - width * height';
+  await bench.page.keyboard.type(line, { delay: 30 });
+  await bench.save('fast.py', (text) => text.includes(line)); // no key is lost, none comes twice
+  const requests = bench.sent('textDocument/inlineCompletion').length - asked;
+  const cancels = bench.sent('$/cancelRequest').length - before;
+  assert.ok(requests > 5, `${requests} requests`);
+  assert.ok(cancels > 0, 'outdated requests are cancelled');
+  await until(() => unanswered(bench).length === 0, () => `answers to ${unanswered(bench)}`);
+  return { requests, cancels };
+}
+
+/** Ids of requests for suggestions that the server has not answered. */
+function unanswered(bench) {
+  const answered = new Set(bench.wire().filter(({ direction }) => direction === 'out').map(({ message }) => message.id));
+  return bench.sent('textDocument/inlineCompletion').map(({ message }) => message.id).filter((id) => !answered.has(id));
+}
+
+async function a_word_is_accepted_and_told(bench) {
+  await bench.write('words.py', 'def greet(name):\n    """Print hello and the name."""\n    \n');
+  await bench.edit('words.py', 3);
+  await bench.page.keyboard.type('print(');
+  const ghost = await bench.awaitGhost();
+  const told = executed(bench, 'midline.partlyAccepted').length;
+  await bench.page.keyboard.press('Control+ArrowRight');
+  const [{ message }] = await until(() => {
+    const all = executed(bench, 'midline.partlyAccepted').slice(told);
+    return all.length && all;
+  }, 'the server to hear of the part');
+  const [id, characters] = message.params.arguments;
+  assert.equal(typeof id, 'string');
+  assert.ok(characters > 1 && characters < ghost.length, `${characters} of ${ghost.length}`);
+  return { ghost, characters };
+}
+
+async function keys_until_ghost_text(bench) {
+  return measureKeys(bench);
+}
+
+async function status_tells_figures_and_switches(bench) {
+  await bench.edit('absolute.py', 1);
+  await bench.awaitStatus(/^check midline$/);
+  await bench.page.locator('.statusbar-item[id="midline.midline.status"]').hover();
+  const hover = bench.page.locator('.monaco-hover').filter({ hasText: 'Memory' });
+  await hover.waitFor();
+  const text = await hover.textContent();
+  for (const row of ['Model', 'qwen2.5-coder', 'Tokens computed', 'median', 'Accepted', 'GB']) {
+    assert.ok(text.includes(row), `${row} in ${text}`);
+  }
+  await bench.screenshot('status');
+  await bench.command('midline: Switch Suggestions On or Off in This Language');
+  await bench.awaitStatus(/^circle-slash midline$/);
+  await bench.command('midline: Switch Suggestions On or Off in This Language');
+  await bench.awaitStatus(/^check midline$/);
+  await bench.command('midline: Snooze Suggestions…');
+  await bench.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: '5 minutes' }).click();
+  await bench.awaitStatus(/^bell-slash midline 5/);
+  const asked = bench.sent('textDocument/inlineCompletion').length;
+  await bench.edit('absolute.py', 1);
+  await bench.page.keyboard.type('  # quiet');
+  await until(() => bench.sent('textDocument/didChange').at(-1)?.message.params.textDocument.uri.endsWith('absolute.py'), 'the text');
+  assert.equal(bench.sent('textDocument/inlineCompletion').length, asked, 'nothing is asked for');
+  await bench.command('midline: Snooze Suggestions…');
+  await bench.awaitStatus(/^check midline$/);
+  return { hover: text };
+}
+
+async function chat_streams_and_cites(bench) {
+  await bench.edit('store.py', 4);
+  await bench.command('midline: Open Chat');
+  const { chat } = bench;
+  const area = chat.getByRole('combobox');
+  await area.fill('@sto');
+  await area.press('End');
+  await bench.page.keyboard.type('r'); // as typed: completion follows the keys
+  const offered = chat.getByRole('option').filter({ hasText: '@store.py' });
+  await offered.waitFor();
+  await bench.screenshot('chat-mention');
+  await bench.page.keyboard.press('Enter');
+  await bench.page.keyboard.type('What does Store.flush do? Cite the source.');
+  await bench.page.keyboard.press('Enter');
+  await chat.getByRole('button', { name: 'Stop' }).waitFor();
+  await until(async () => (await chat.locator('article.assistant .body').count()) > 0, 'the answer to begin');
+  const early = (await chat.locator('article.assistant .body').last().textContent()) ?? '';
+  await chat.getByRole('button', { name: 'Send' }).waitFor();
+  const answer = (await chat.locator('article.assistant .body').last().textContent()) ?? '';
+  assert.ok(answer.length > early.length, 'the answer was shown while it came');
+  assert.match(answer, /pending|flush|write/i);
+  await bench.screenshot('chat');
+  await bench.edit('absolute.py', 1);
+  await chat.locator('.sources button.citation').first().click();
+  await bench.page.locator('.tab.active[data-resource-name="store.py"]').waitFor();
+  const place = await until(async () => /^Ln \d+.*selected/.test(await bench.position()) && bench.position(), 'the cited lines selected');
+  return { answer, place };
+}
+
+async function chat_is_stopped_and_kept(bench) {
+  await bench.command('midline: Open Chat');
+  const { chat } = bench;
+  await chat.getByRole('combobox').fill('Explain in many words how files are written in Python.');
+  await bench.page.keyboard.press('Enter');
+  await until(async () => ((await chat.locator('article[aria-busy] .body').textContent().catch(() => '')) ?? '').length > 20, 'some of the answer');
+  await chat.getByRole('button', { name: 'Stop' }).click();
+  await chat.locator('.note').filter({ hasText: 'Stopped' }).waitFor();
+  await bench.command('midline: Conversations…');
+  await chat.locator('.conversations button.title').first().waitFor();
+  await bench.screenshot('conversations');
+  await chat.locator('.conversations button.title').first().click();
+  await until(async () => (await chat.locator('article.user').count()) === 2, 'both questions, as they were kept');
+  await bench.command('midline: New Conversation');
+  await chat.locator('.empty').waitFor();
+}
+
+async function engine_killed_and_back(bench) {
+  await bench.edit('fast.py', 1);
+  await bench.awaitStatus(/^check midline$/);
+  const { pid } = bench.serverStatus().engine;
+  process.kill(pid, 'SIGKILL');
+  await bench.awaitStatus(/^(loading|error|warning) midline/);
+  await bench.screenshot('engine-killed');
+  await bench.awaitStatus(/^(check|sync) midline$/);
+  assert.notEqual(bench.serverStatus().engine.pid, pid);
+  await bench.write('after.py', 'def double(x):\n    """Return x times two."""\n    \n');
+  await bench.edit('after.py', 3);
+  await bench.page.keyboard.type('ret');
+  return { ghost: await bench.awaitGhost() };
+}
+
+/** A program that ends at once is not started for ever, and one that is missing is asked for. */
+async function bad_programs_are_told_once_with_the_cure(bench) {
+  const broken = path.join(bench.root, 'broken');
+  fs.writeFileSync(broken, '#!/bin/sh\necho "no module named lsp" >&2\nexit 1\n', { mode: 0o755 });
+  await bench.set({ 'midline.path': broken });
+  const told = await bench.notification('stopped five times');
+  await bench.awaitStatus(/^error midline$/);
+  await bench.screenshot('crash-loop');
+  assert.equal(await bench.page.locator('.notification-toast').filter({ hasText: 'midline' }).count(), 1);
+  await told.getByRole('button', { name: 'Show Output' }).waitFor();
+  await bench.clearNotifications();
+  await bench.set({ 'midline.path': path.join(bench.root, 'nowhere') });
+  const missing = await bench.notification('no program that can be run');
+  await missing.getByRole('button', { name: 'Set Up…' }).click();
+  await bench.page.locator('.getting-started-category, .gettingStartedDetailsContent').filter({ hasText: 'Install midline' }).first().waitFor();
+  await bench.screenshot('walkthrough');
+  await bench.clearNotifications();
+  await bench.set({ 'midline.path': '' });
+  await bench.awaitStatus(/^(check|sync) midline$/);
+}
+
+/** In restricted mode, nothing that lies in the workspace is run, and suggestions work all the same. */
+async function untrusted_workspace_runs_nothing_of_its_own(bench) {
+  const folder = path.join(bench.root, 'untrusted');
+  const ran = path.join(bench.root, 'ran');
+  const evil = `#!/bin/sh\ntouch ${ran}\nexit 1\n`;
+  for (const file of ['.venv/bin/midline', 'evil']) {
+    fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
+    fs.writeFileSync(path.join(folder, file), evil, { mode: 0o755 });
+  }
+  fs.mkdirSync(path.join(folder, '.vscode'));
+  fs.writeFileSync(path.join(folder, '.vscode', 'settings.json'), JSON.stringify({ 'midline.path': path.join(folder, 'evil') }));
+  fs.writeFileSync(path.join(folder, 'half.py'), 'def half(x):\n    """Return x divided by two."""\n    \n');
+  await bench.set({ 'security.workspace.trust.enabled': true, 'security.workspace.trust.startupPrompt': 'never' });
+  await bench.open(folder);
+  await bench.page.getByText('Restricted Mode').first().waitFor();
+  await bench.awaitStatus(/^(check|sync) midline$/);
+  await bench.edit('half.py', 3);
+  await bench.page.keyboard.type('ret');
+  const ghost = await bench.awaitGhost();
+  await bench.screenshot('restricted');
+  assert.ok(!fs.existsSync(ran), 'a program of the workspace ran');
+  return { ghost };
+}
+
+export const SCENARIOS = [
+  first_start_without_a_model,
+  ghost_text_is_accepted_and_saved,
+  typing_fast_cancels_what_is_outdated,
+  a_word_is_accepted_and_told,
+  keys_until_ghost_text,
+  status_tells_figures_and_switches,
+  chat_streams_and_cites,
+  chat_is_stopped_and_kept,
+  engine_killed_and_back,
+  bad_programs_are_told_once_with_the_cure,
+  untrusted_workspace_runs_nothing_of_its_own,
+];
