@@ -17,6 +17,7 @@ from pygls.lsp.server import LanguageServer
 from indexer.keeper import Freshness
 from lsp import __version__
 from lsp import settings as settings_module
+from lsp.chat.model import ChatModel
 from lsp.chat.requests import Chat, ChatParams, ConversationParams, read_params, refusal
 from lsp.completion.inline import ACCEPTED, inline_items
 from lsp.completion.menu import TRIGGERS, Menu
@@ -41,7 +42,8 @@ class MidlineServer(LanguageServer):
     def __init__(self) -> None:
         super().__init__("midline", __version__, protocol_cls=Protocol)
         self.session = Session(Outbox(self.warn, self.on_state, self.on_index, self.on_partial))
-        self.chat = Chat(self.session, self.warn, self.on_chat)
+        self.chat_model = ChatModel(self.session)
+        self.chat = Chat(self.session, self.chat_model, self.warn, self.on_chat)
         self.session.chat_status = self.chat.status
         self.options: Any = None  # the settings that the editor sent last
         self.menu: Menu | None = None
@@ -178,7 +180,7 @@ def make_server() -> MidlineServer:
 
     @server.feature(types.SHUTDOWN)
     async def shutdown(_: None) -> None:
-        await server.chat.close()
+        await server.chat_model.close()
         await server.session.index.close()
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
