@@ -41,7 +41,7 @@ class Answered:
         return asdict(self)
 
 
-class _RecordedChat(RecordedEngine):
+class RecordedChat(RecordedEngine):
     """Knows how the model is chatted with, too."""
 
     def __init__(self, recordings: Path, model: Model, tokens: int, *, allowed: bool) -> None:
@@ -71,7 +71,7 @@ class Asker:
 
     def __init__(self, recordings: Path, tokens: int, *, allowed: bool) -> None:
         self._model = Model(allowed=allowed)
-        self._engine = _RecordedChat(recordings, self._model, tokens, allowed=allowed)
+        self._engine = RecordedChat(recordings, self._model, tokens, allowed=allowed)
         self._tokens = tokens
         self._stack = AsyncExitStack()
 
