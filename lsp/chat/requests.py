@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -235,23 +236,27 @@ def read_params(kind: type[_T], params: Any) -> _T:
         JsonRpcException: they aren't what they should be; the message names the one that isn't.
     """
     try:
-        return msgspec.convert(_plain(params) or {}, kind)
+        return msgspec.convert(plain(params) or {}, kind)
     except msgspec.ValidationError as error:
         raise JsonRpcException(f"midline: {error}", types.ErrorCodes.InvalidParams.value) from error
 
 
-def refusal(error: MidlineError) -> JsonRpcException:
-    """What answers a request that can't be carried out."""
-    return JsonRpcException(str(error), types.LSPErrorCodes.RequestFailed.value)
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What can't be carried out is answered so, instead of failing."""
+    try:
+        yield
+    except MidlineError as error:
+        raise JsonRpcException(str(error), types.LSPErrorCodes.RequestFailed.value) from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Named tuples as the dictionaries that they were made of; what is null counts as not given."""
     if hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items() if inner is not None}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: plain(inner) for key, inner in value.items() if inner is not None}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _message(params: ChatParams) -> str:
