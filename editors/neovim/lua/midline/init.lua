@@ -136,7 +136,10 @@ local function lsp_config()
         end
       end,
     },
-    capabilities = { experimental = { midline = { askEdit = true } } },
+    capabilities = {
+      experimental = { midline = { askEdit = true } },
+      workspace = { workspaceEdit = { documentChanges = true } }, -- as Neovim does, and doesn't say
+    },
     commands = require('midline.actions').commands,
     on_init = function(client)
       suggestion.watch(client)
