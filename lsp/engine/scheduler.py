@@ -295,7 +295,7 @@ class Scheduler:
         room = job.request.max_tokens - run.generated
         first = run.branch == 0 and run.generated
         if first and count == len(run.pending) == 1 and not run.heal and room > 1 and self._llama.cuttable:
-            run.draft = self.drafter.guess(self.ledger.tokens(run.seq) + run.pending)[: room - 1]
+            run.draft = self.drafter.guess(self.ledger.tokens(run.seq) + run.pending, run.copying)[: room - 1]
 
     def _compute(self, batch: Batch) -> None:
         entries: list[Entry] = []
@@ -363,15 +363,12 @@ class Scheduler:
     def _check_draft(self, job: Job, run: Run, index: int) -> None:
         """Keep the guesses that the model chose too, each with the token it chose behind it; cut the rest."""
         draft, run.draft = run.draft, []
-        accepted = 0
-        for guess in draft:
+        for row, guess in enumerate(draft, index):
             if run.ended or run.pending != [guess]:
                 break
             self.ledger.extend(run.seq, [guess])
-            self._take(job, run, best(self._llama.logits(index + accepted), self._eog)[0])
-            accepted += 1
+            self._take(job, run, best(self._llama.logits(row), self._eog)[0])
         if draft:
-            self.drafter.kept(len(draft), accepted)
             self._llama.cut(run.seq, len(self.ledger.tokens(run.seq)))
 
     def _book_prompt(self, job: Job, run: Run, count: int) -> None:
