@@ -79,7 +79,7 @@ class FakeLlama:
         self.vocabulary = VOCABULARY
         self.tokenize = self.tokenize_control = tokenize
         self.abort = False
-        self.cuttable = cuttable
+        self.cuttable = self.movable = cuttable
         self.sequences: dict[int, list[Cell]] = {seq: [] for seq in range(n_seq)}
         self.batches: list[list[Entry]] = []
         self.on_decode: Callable[[], None] = lambda: None
@@ -138,6 +138,14 @@ class FakeLlama:
         assert start <= end <= len(cells)
         assert self.cuttable or (start, end) == (0, len(cells))
         self.sequences[target] += cells[start:end]
+
+    def move(self, seq: int, start: int, end: int, to: int) -> None:
+        assert self.movable
+        cells = self.sequences[seq]
+        assert to < start < end <= len(cells)
+        others = {cell for other, held in self.sequences.items() if other != seq for cell in held}
+        assert not others & set(cells[start:end]), "cells that others share would move for them, too"
+        cells[to:] = cells[start:end]
 
     def save(self, seq: int) -> bytes:
         assert not self.cuttable
