@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tree_sitter import Node
+
 from lsp.completion.syntax import errors, parse
 
 _ELIDED = re.compile(
@@ -38,3 +40,46 @@ def same_code(one: str, other: str) -> bool:
 
 def _bare(code: str) -> list[str]:
     return [line.rstrip() for line in code.splitlines() if line.strip()]
+
+
+def same_program(one: str, other: str, language: str) -> bool:
+    """Whether two pieces of code differ in nothing but comments, docstrings and space."""
+    first, second = parse(one, language), parse(other, language)
+    if first is None or second is None:
+        return same_code(one, other)
+    return _words(first) == _words(second)
+
+
+def prose(code: str, language: str) -> list[range]:
+    """Where comments and docstrings stand, in characters."""
+    root = parse(code, language)
+    found: list[range] = []
+    nodes = [root] if root else []
+    source = code.encode()
+    while nodes:
+        node = nodes.pop()
+        if "comment" in node.type or _is_docstring(node):
+            start, end = (len(source[:at].decode("utf-8", "replace")) for at in (node.start_byte, node.end_byte))
+            found.append(range(start, end))
+        else:
+            nodes.extend(node.children)
+    return found
+
+
+def _words(root: Node) -> list[bytes]:
+    """The tree's tokens in order, without comments and docstrings; strings are one token."""
+    found: list[bytes] = []
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if "comment" in node.type or _is_docstring(node):
+            continue
+        if node.child_count == 0 or node.type == "string":
+            found.append(node.text or b"")
+        else:
+            nodes.extend(reversed(node.children))
+    return found
+
+
+def _is_docstring(node: Node) -> bool:
+    return node.type == "expression_statement" and node.child_count == 1 and node.children[0].type == "string"

@@ -5,37 +5,36 @@ Nothing here changes a document: what comes back is what the lines would become.
 
 from __future__ import annotations
 
-import asyncio
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from typing import Any
 
-import msgspec
-
-from lsp.chat.answer import Engine, looping
-from lsp.chat.code_answers import Block, code_in
-from lsp.chat.code_checks import elided, new_error, same_code
+from lsp.chat.answer import Engine
+from lsp.chat.code_checks import elided, new_error, prose, same_code, same_program
+from lsp.chat.code_writing import OnText, Writer, Written
 from lsp.chat.history import estimated_tokens
 from lsp.chat.passages import Passage
-from lsp.chat.rewriting_prompts import OPENING, complaint, fence_for, question
+from lsp.chat.python_names import undefined
+from lsp.chat.python_repairs import renamed, repaired
+from lsp.chat.rewriting_prompts import OPENING, complaint, question
 from lsp.chat.sources import Source
 from lsp.chat.templates import ChatTemplate, Turn
-from lsp.chat.thinking import Thinking
-from lsp.engine.protocol import Text, Usage
+from lsp.chat.wishes import missing, renames
+from lsp.engine.protocol import Usage
 from lsp.errors import MidlineError
 
-SEQUENCE = "edit"
-"""The key of the KV sequence of all edits: each goes on from what they open with."""
-
-ATTEMPTS = 2
 MAX_INSTRUCTION_CHARS = 8_000
-# The template is told one time for all edits, so that their prompts begin alike.
-_BEGAN = datetime(2026, 1, 1)
+# Where an answer repeats the code, so many of the places where the model was least sure of that are tried otherwise.
+OTHER_WAYS = 3
 _OPENING_TOKENS = sum(estimated_tokens(turn.text) for turn in OPENING)
 _SPARE_TOKENS = 96
 # An edit may make code longer by so much.
 _GROWTH, _GROWTH_TOKENS = 1.5, 160
+
+# What an edit may be about besides the program itself.
+_OF_WORDS = re.compile(r"doc|comment|typo|spelling|wording|format|indent|whitespace|blank|line", re.IGNORECASE)
 
 # What a command asks for; the user's own words follow.
 COMMANDS = {
@@ -92,7 +91,6 @@ class Rewritten:
     reason: str = ""
 
 
-OnText = Callable[[str], None]
 OnAttempt = Callable[[int], None]
 
 
@@ -122,19 +120,29 @@ async def rewrite(
     began = time.perf_counter()
     state = await engine.ready()
     asked = _asked(task, state.n_ctx, max_tokens)
+    writer = Writer(engine, template, task.language)
+    tried: list[_Candidate] = []
+
+    async def attempt(turns: list[Turn], **options: Any) -> _Candidate:
+        on_attempt(len(tried) + 1)
+        written = await writer.write(turns, asked.passage.code, asked.max_tokens, on_text, **options)
+        tried.append(_judged(task, asked, written))
+        return tried[-1]
+
     turns = [*OPENING, Turn("user", asked.question)]
-    usage, problem = Usage(), None
-    for attempt in range(1, ATTEMPTS + 1):
-        on_attempt(attempt)
-        written = await _write(engine, template, turns, asked, on_text)
-        usage = _sum(usage, written.usage)
-        text = asked.passage.as_here(written.code)
-        problem = _problem(task, asked, written, text)
-        if problem is None:
-            return Rewritten(text, attempt, usage, _ms(usage, began))
-        turns += [Turn("assistant", written.answer), Turn("user", complaint(problem.told))]
-    assert problem is not None
-    raise MidlineError(problem.message, problem.cure)
+    first = await attempt(turns)
+    if first.problem and first.problem.unchanged:
+        for begun in _least_sure(first.written, task.language, OTHER_WAYS):
+            if not (await attempt(turns, begun=begun, otherwise=True)).problem:
+                break
+    elif first.problem:
+        told = complaint(first.problem.told)
+        await attempt([*turns, Turn("assistant", first.written.said), Turn("user", told)])
+    best = min(tried, key=lambda one: one.badness)
+    if best.problem and best.problem.fatal:
+        raise MidlineError(best.problem.message, best.problem.cure)
+    reason = best.problem.message if best.problem else ""
+    return Rewritten(best.text, len(tried), writer.usage, _ms(writer.usage, began), reason)
 
 
 @dataclass(frozen=True)
@@ -143,27 +151,39 @@ class _Asked:
 
     passage: Passage
     question: str
-    fence: str
     max_tokens: int
-
-
-@dataclass
-class _Written:
-    """What the model wrote."""
-
-    answer: str
-    code: str
-    reason: str
-    usage: Usage
 
 
 @dataclass(frozen=True)
 class _Problem:
-    """Why an answer can't be used: as the user is told, and as the model is."""
+    """What is wrong with an answer.
+
+    Args:
+        message, cure: as the user is told.
+        told: as the model is.
+        fatal: whether it can't be used at all.
+        unchanged: whether it is just what was there.
+    """
 
     message: str
-    cure: str
     told: str
+    cure: str = "Say it in other words."
+    fatal: bool = True
+    unchanged: bool = False
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """An answer, what the lines become with it, and what is wrong with that."""
+
+    written: Written
+    text: str
+    problem: _Problem | None
+
+    @property
+    def badness(self) -> int:
+        """0 for one without a problem, 2 for one that can't be used."""
+        return 0 if self.problem is None else 1 + self.problem.fatal
 
 
 def _asked(task: Task, n_ctx: int, max_tokens: int) -> _Asked:
@@ -189,7 +209,7 @@ def _asked(task: Task, n_ctx: int, max_tokens: int) -> _Asked:
             f"of {int(min(room, max_tokens) / _GROWTH):,} that the model has for them.",
             "Select less, or set a larger `model.n_ctx`.",
         )
-    return _Asked(passage, text, fence_for(passage.code), needed)
+    return _Asked(passage, text, needed)
 
 
 def _instruction(task: Task) -> str:
@@ -197,80 +217,59 @@ def _instruction(task: Task) -> str:
     return "\n".join(part for part in parts if part)
 
 
-async def _write(
-    engine: Engine, template: ChatTemplate, turns: Sequence[Turn], asked: _Asked, on_text: OnText
-) -> _Written:
-    """Ask once. The fence is opened for the model, so that it begins with the code; one that thinks first does it."""
-    prompt = await asyncio.to_thread(template.prompt, turns, _BEGAN)
-    language = asked.question.partition(asked.fence)[2].partition("\n")[0]
-    opened = "" if prompt.thinking else f"{asked.fence}{language}\n"
-    segments = [*prompt.segments, Text(opened)] if opened else prompt.segments
-    generation = engine.generate(SEQUENCE, segments, max_tokens=asked.max_tokens, heal=False, priority="chat")
-    block, thinking = Block(asked.fence), Thinking(prompt.thinking)
-    reason = ""
-    try:
-        async for token in generation:
-            for kind, text in thinking.feed(token.text):
-                if kind == "answer" and opened and (piece := block.feed(text)):
-                    on_text(piece)
-            if not reason and block.closed:
-                reason = "eog"
-                generation.cancel()
-            elif not reason and (looping(thinking.answer) or looping(thinking.reasoning)):
-                reason = "repetition"
-                generation.cancel()
-    except asyncio.CancelledError:
-        generation.cancel()
-        raise
-    for _, text in thinking.finish():
-        block.feed(text)
-    code = block.code if opened else code_in(thinking.answer)
-    if not opened:
-        on_text(code)
-    said = f"{opened}{block.code.rstrip()}\n{asked.fence}" if opened else thinking.answer
-    return _Written(said, code.strip("\n"), reason or generation.reason, msgspec.structs.replace(generation.usage))
+def _least_sure(written: Written, language: str, most: int) -> list[str]:
+    """How the code goes up to the places where the model was least sure of the next token, the least sure first."""
+    code, words = written.code, prose(written.code, language)
+    places = [(sure, start) for start, sure in written.pieces if not any(start in one for one in words)]
+    return [code[:start] for _, start in sorted(places) if start < len(code)][:most]
 
 
-def _problem(task: Task, asked: _Asked, written: _Written, text: str) -> _Problem | None:
-    """What is wrong with an answer."""
+def _judged(task: Task, asked: _Asked, written: Written) -> _Candidate:
+    """An answer with its slips repaired, and what is wrong with it then."""
+    code, old = written.code, asked.passage.code
+    if task.language == "python":
+        code = renamed(repaired(old, code, task.instruction), renames(task.instruction, old))
+    text = asked.passage.as_here(code)
+    return _Candidate(written, text, _problem(task, asked, written, code, text))
+
+
+def _problem(task: Task, asked: _Asked, written: Written, code: str, text: str) -> _Problem | None:
+    """What is wrong with what the lines become, the worst first."""
+    old = asked.passage.code
     if written.reason in ("length", "repetition"):
-        return _Problem(
-            "The model didn't come to an end.", "Select less, or say it in other words.", "the code doesn't end."
-        )
-    if not written.code.strip():
-        return _Problem("The model wrote no code.", "Say it in other words.", "there is no code.")
-    if same_code(text, asked.passage.text):
+        return _Problem("The model didn't come to an end.", "The code doesn't end.", "Select less.")
+    if not code.strip():
+        return _Problem("The model wrote no code.", "There is no code.")
+    wants_words = task.command == "document" or _OF_WORDS.search(task.instruction)
+    if same_code(old, code) or (not wants_words and same_program(old, code, task.language)):
         return _Problem(
             "The model changed nothing.",
+            "Nothing has changed. Carry out the instruction.",
             "Say it in other words, or select just the lines to change.",
-            "nothing has changed. Carry out the instruction.",
+            unchanged=True,
         )
-    if left_out := elided(asked.passage.text, text):
+    if left_out := elided(old, code):
+        told = f"`{left_out}` stands for code that was left out. Write all of it."
+        return _Problem(f"The model left code out: {left_out!r}.", told, "Select less.")
+    document = asked.passage.document(text)
+    if found := new_error(task.text, document, task.language):
+        line, at = found[0], found[1].strip()
         return _Problem(
-            f"The model left code out: {left_out!r}.",
-            "Select less.",
-            f"`{left_out}` stands for code that was left out. Write all of it.",
+            f"What the model wrote doesn't parse: line {line}: {at[:80]}", f"There is a syntax error at `{at}`."
         )
-    if found := new_error(task.text, asked.passage.document(text), task.language):
-        line, at = found
-        return _Problem(
-            f"What the model wrote doesn't parse: line {line}: {at.strip()[:80]}",
-            "Say it in other words, or select a whole definition.",
-            f"there is a syntax error at `{at.strip()}`.",
-        )
+    return _doubt(task, asked, code, document)
+
+
+def _doubt(task: Task, asked: _Asked, code: str, document: str) -> _Problem | None:
+    """What may be wrong with code that can be used."""
+    if lacking := missing(task.instruction, asked.passage.code, code, task.language):
+        return _Problem(lacking, lacking, fatal=False)
+    if task.language == "python":
+        first = asked.passage.before.count("\n") + 1
+        if names := undefined(asked.passage.code, document, first, first + code.count("\n")):
+            told = f"`{names[0]}` is not defined."
+            return _Problem(told, told, fatal=False)
     return None
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        one.tokens_evaluated + other.tokens_evaluated,
-        one.tokens_reused + other.tokens_reused,
-        one.tokens_generated + other.tokens_generated,
-        one.queue_ms + other.queue_ms,
-        one.prefill_ms + other.prefill_ms,
-        one.first_token_ms or other.first_token_ms,
-        one.generate_ms + other.generate_ms,
-    )
 
 
 def _ms(usage: Usage, began: float) -> dict[str, float]:
