@@ -110,9 +110,11 @@ class Scheduler:
             if job_owner == owner:
                 self.cancel(job_owner, request_id)
 
-    def forget(self, prefix: str) -> None:
-        """Give back the idle sequences whose key starts with ``prefix``."""
+    def forget(self, prefix: str, then: Callable[[], None] | None = None) -> None:
+        """Give back the idle sequences whose key starts with ``prefix``; ``then`` is called behind that."""
         self._inbox.put(lambda: self._drop([h.seq for h in self.ledger.with_prefix(prefix) if not h.active]))
+        if then:
+            self._inbox.put(then)
 
     def recall(self, request_id: int, prefix: str, emit: Callable[[EngineMessage], None]) -> None:
         """Tell ``emit`` what the sequences whose key starts with ``prefix`` hold."""
