@@ -128,7 +128,9 @@ end
 ---@param selection midline.Selection
 ---@return string
 function M.label(selection)
-  local name = vim.fn.fnamemodify(vim.api.nvim_buf_get_name(selection.buf), ':~:.')
+  local name = vim.api.nvim_buf_get_name(selection.buf)
+  local client = vim.lsp.get_clients({ name = 'midline', bufnr = selection.buf })[1]
+  name = client and client.root_dir and vim.fs.relpath(client.root_dir, name) or vim.fn.fnamemodify(name, ':~:.')
   local first, last = unpack(selection.lines or { selection.first[1] + 1, selection.first[1] + 1 })
   return ('%s:%s'):format(name == '' and '[No Name]' or name, first == last and first or (first .. '-' .. last))
 end

@@ -18,8 +18,9 @@ end
 --- The citations in a line.
 ---@param line string
 ---@param numbers table<integer, table>
+---@param is_there? fun(path: string): boolean leaves out paths that it says no to
 ---@return midline.Cited[]
-function M.find(line, numbers)
+function M.find(line, numbers, is_there)
   local found = {}
   for _, pattern in ipairs({ NUMBER, PLACE }) do
     local from = 0
@@ -38,7 +39,10 @@ function M.find(line, numbers)
           end
         end
       else
-        table.insert(found, { first = first, last = last, place = place_of(text) })
+        local place = place_of(text)
+        if not is_there or is_there(place.path) then
+          table.insert(found, { first = first, last = last, place = place })
+        end
       end
       from = last
     end
@@ -59,12 +63,19 @@ function M.at(line, col, numbers)
   end
 end
 
+--- Whether there is such a file in the workspace.
+---@param path string
+---@return boolean
+function M.is_there(path)
+  return vim.fn.filereadable(require('midline.server').absolute(path)) == 1
+end
+
 --- Go to a place in a window.
 ---@param win integer
 ---@param place table
 function M.jump(win, place)
   local path = require('midline.server').absolute(place.path)
-  if vim.fn.filereadable(path) == 0 then
+  if not M.is_there(path) then
     return require('midline').notify(('%s is not there any more.'):format(place.path), vim.log.levels.WARN)
   end
   vim.api.nvim_set_current_win(win)

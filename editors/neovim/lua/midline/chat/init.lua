@@ -83,9 +83,9 @@ local function on_end(problem, result)
   local ended = under_way ---@type midline.UnderWay
   under_way = nil
   if result then
-    told = pace.cost(result)
+    told = pace.brief(result)
     conversation.id = result.conversation
-    transcript.end_answer(result, told)
+    transcript.end_answer(result, pace.cost(result))
   elseif problem == false then
     told = 'stopped'
     transcript.end_answer({}, 'stopped; what came is kept')

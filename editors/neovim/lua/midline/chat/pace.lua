@@ -48,6 +48,13 @@ local REASONS = {
   failed = 'not finished, since the engine failed',
 }
 
+--- What an answer cost, in few words.
+---@param result table of `midline/chat`
+---@return string
+function M.brief(result)
+  return ('%d tokens in %s'):format(result.tokens_generated, seconds(result.ms.total))
+end
+
 --- What an answer cost: `310 tokens read, 88 written in 5.2 s`.
 ---@param result table of `midline/chat` or `midline/edit`, or a kept message
 ---@return string

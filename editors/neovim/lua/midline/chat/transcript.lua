@@ -75,7 +75,7 @@ local function mark_citations(first, last)
   vim.api.nvim_buf_clear_namespace(buf, marks, first, last + 1)
   local lines = vim.api.nvim_buf_get_lines(buf, first, last + 1, false)
   for index, in_code in ipairs(fences.inside(lines)) do
-    for _, cited in ipairs(in_code and {} or citations.find(lines[index], numbers)) do
+    for _, cited in ipairs(in_code and {} or citations.find(lines[index], numbers, citations.is_there)) do
       vim.api.nvim_buf_set_extmark(buf, marks, first + index - 1, cited.first, {
         end_col = cited.last,
         hl_group = 'MidlineCitation',
@@ -117,6 +117,11 @@ function M.begin_answer()
   answer = { row = last_row(), kind = '' }
 end
 
+local function end_reasoning()
+  append('\n\n')
+  M.fold()
+end
+
 --- Show the next piece of what the model writes.
 ---@param kind 'answer'|'reasoning'
 ---@param text string
@@ -127,7 +132,7 @@ function M.piece(kind, text)
     if kind == 'reasoning' then
       table.insert(thoughts, { last_row(), last_row() })
     elseif answer.kind == 'reasoning' then
-      append('\n\n')
+      end_reasoning()
     end
     answer.kind, answer.row = kind, last_row()
   end
@@ -148,10 +153,16 @@ function M.piece(kind, text)
   end
 end
 
---- Put what the server checked in the place of what was streamed.
-local function replace_answer(text)
+--- Put what the server checked in the place of what was streamed; without it, end what was streamed.
+---@param text? string
+local function settle(text)
+  if answer.kind == 'reasoning' then
+    end_reasoning()
+    answer.row = last_row()
+  end
+  text = text or table.concat(vim.api.nvim_buf_get_lines(buf, answer.row, -1, false), '\n')
   change(function()
-    vim.api.nvim_buf_set_lines(buf, answer.row, -1, false, vim.split(text, '\n', { plain = true }))
+    vim.api.nvim_buf_set_lines(buf, answer.row, -1, false, vim.split(fences.closed(text), '\n', { plain = true }))
   end)
 end
 
@@ -181,13 +192,7 @@ function M.end_answer(result, note)
   for _, source in ipairs(result.context or {}) do
     numbers[source.number] = source
   end
-  if answer.kind == 'reasoning' then
-    append('\n\n')
-    answer.row = last_row()
-  end
-  if result.answer then
-    replace_answer(fences.closed(result.answer))
-  end
+  settle(result.answer)
   local sources = sources_of({ citations = result.citations or {} })
   if sources ~= '' then
     append_block(sources)
@@ -204,9 +209,8 @@ end
 ---@param problem string
 function M.problem(problem)
   M.buffer()
-  if answer and answer.kind == 'answer' then
-    local written = vim.api.nvim_buf_get_lines(buf, answer.row, -1, false)
-    replace_answer(fences.closed(table.concat(written, '\n')))
+  if answer then
+    settle()
   end
   answer = nil
   append_line('✗ ' .. problem, 'MidlineProblem')
@@ -239,14 +243,17 @@ function M.cited()
   return citations.at(line_at(row - 1), col, numbers)
 end
 
---- For 'foldexpr': reasoning is a fold.
-function M.fold_level()
-  for _, thought in ipairs(thoughts) do
-    if vim.v.lnum - 1 >= thought[1] and vim.v.lnum - 1 <= thought[2] then
-      return '1'
-    end
+--- Fold the reasoning away in the windows that show the conversation. By hand: 'foldexpr' rests in Insert mode, in
+--- which the user is who writes the next message.
+function M.fold()
+  for _, win in ipairs(vim.fn.win_findbuf(buf)) do
+    vim.api.nvim_win_call(win, function()
+      vim.cmd('normal! zE')
+      for _, thought in ipairs(thoughts) do
+        vim.cmd(('%d,%dfold'):format(thought[1] + 1, thought[2] + 1))
+      end
+    end)
   end
-  return '0'
 end
 
 --- For 'foldtext'.

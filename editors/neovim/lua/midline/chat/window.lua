@@ -14,9 +14,7 @@ local CHAT_OPTIONS = {
   cursorline = false,
   foldcolumn = '0',
   foldenable = true,
-  foldexpr = 'v:lua.require(\'midline.chat.transcript\').fold_level()',
-  foldlevel = 0,
-  foldmethod = 'expr',
+  foldmethod = 'manual',
   foldtext = 'v:lua.require(\'midline.chat.transcript\').fold_text()',
   linebreak = true,
   list = false,
@@ -136,7 +134,7 @@ function M.open(actions)
   })
   set_options(wins.chat, CHAT_OPTIONS)
   wins.prompt = vim.api.nvim_open_win(ask, false, { split = 'below', win = wins.chat, height = options.prompt_height })
-  set_options(wins.prompt, vim.tbl_extend('force', CHAT_OPTIONS, { foldmethod = 'manual', winfixheight = true }))
+  set_options(wins.prompt, vim.tbl_extend('force', CHAT_OPTIONS, { winfixheight = true }))
   if across then
     vim.wo[wins.chat][0].winfixwidth = true
     vim.wo[wins.prompt][0].winfixwidth = true
@@ -144,6 +142,7 @@ function M.open(actions)
   map_keys(chat, actions)
   map_keys(ask, actions)
   close_together()
+  transcript.fold()
   vim.api.nvim_win_set_cursor(wins.chat, { vim.api.nvim_buf_line_count(chat), 0 })
 end
 
