@@ -199,6 +199,10 @@ class Document(TextDocument):
         self._position_codec = _Codec(position_encoding)
         self._set(source or "")
 
+    def sibling(self, uri: str, text: str = "") -> Document:
+        """A document that isn't open, with positions in the same units."""
+        return Document(uri, text, position_encoding=self.position_codec.encoding)
+
     @property
     def language(self) -> str:
         """LSP's identifier of the document's language: the client's word, else by the file's name."""

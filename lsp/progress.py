@@ -1,11 +1,15 @@
-"""The editor's progress bars: while the model loads, and while the workspace is indexed."""
+"""The editor's progress bars: while the model loads, the workspace is indexed, or an edit is written."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 
 from indexer.keeper import Freshness
 from lsp.engine.protocol import State
@@ -75,3 +79,40 @@ class IndexProgress:
             self._progress.report(f"indexing {done:,} of {self._most:,} files", round(100 * done / self._most))
         elif index.state != "busy":
             self._progress.end(f"{index.files:,} files indexed" if index.state == "ready" else index.detail)
+
+
+@asynccontextmanager
+async def stoppable(server: LanguageServer, title: str) -> AsyncIterator[Callable[[str], None]]:
+    """Show work that the user waits for and may stop, which cancels the task that does it; yields what reports on it.
+
+    Args:
+        server: whose client to tell.
+        title: what is done.
+    """
+    task, progress = asyncio.current_task(), server.work_done_progress
+    token = await _created(server)
+    if token is None:
+        yield lambda message: None
+        return
+    progress.begin(token, types.WorkDoneProgressBegin("midline", cancellable=True, message=title))
+    progress.tokens[token].add_done_callback(lambda stopped: task.cancel() if task and stopped.cancelled() else None)
+    try:
+        yield lambda message: progress.report(
+            token, types.WorkDoneProgressReport(cancellable=True, message=f"{title}: {message}")
+        )
+    finally:
+        progress.end(token, types.WorkDoneProgressEnd())
+        del progress.tokens[token]
+
+
+async def _created(server: LanguageServer) -> str | None:
+    """A token that the client knows; None where it shows no progress."""
+    window = server.client_capabilities.window
+    if not (window and window.work_done_progress):
+        return None
+    token = str(uuid.uuid4())
+    try:
+        await server.work_done_progress.create_async(token)
+    except JsonRpcException:
+        return None
+    return token

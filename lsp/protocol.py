@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import ContextVar
 from typing import Any
 
@@ -58,6 +59,12 @@ class Protocol(LanguageServerProtocol):
             document = self._store.opened(params.text_document.uri)
             _cursor.set(document.cursor(params.position) if document else None)
         super()._handle_request(msg_id, method_name, params)
+
+    def stop_with_request(self) -> None:
+        """Have the current task cancelled with its request, which pygls doesn't do where that is for a command."""
+        task, request = asyncio.current_task(), self._request_futures.get(self.msg_id or "")
+        if task and request:
+            request.add_done_callback(lambda ended: task.cancel() if ended.cancelled() else None)
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         """Read a message; a request that can't be read gets an error, or its sender would wait forever."""

@@ -17,7 +17,11 @@ from pygls.lsp.server import LanguageServer
 from indexer.keeper import Freshness
 from lsp import __version__
 from lsp import settings as settings_module
-from lsp.chat.requests import Chat, ChatParams, ConversationParams, read_params, refusal
+from lsp.chat import actions, commands
+from lsp.chat.edits import EditParams, Edits
+from lsp.chat.model import ChatModel
+from lsp.chat.requests import Chat, ChatParams, ConversationParams, plain, read_params, refusing
+from lsp.chat.workspace_edit import Abilities
 from lsp.completion.inline import ACCEPTED, inline_items
 from lsp.completion.menu import TRIGGERS, Menu
 from lsp.documents import Cursor, Document, DocumentStore, path_of
@@ -41,8 +45,10 @@ class MidlineServer(LanguageServer):
     def __init__(self) -> None:
         super().__init__("midline", __version__, protocol_cls=Protocol)
         self.session = Session(Outbox(self.warn, self.on_state, self.on_index, self.on_partial))
-        self.chat = Chat(self.session, self.warn, self.on_chat)
-        self.session.chat_status = self.chat.status
+        self.chat_model = ChatModel(self.session)
+        self.chat = Chat(self.session, self.chat_model, self.warn, self.on_chat)
+        self.edits = Edits(self.session, self.chat_model)
+        self.session.chat_status = lambda: self.chat.status() | {"edits": self.edits.counts}
         self.options: Any = None  # the settings that the editor sent last
         self.menu: Menu | None = None
         self._background: set[asyncio.Task[None]] = set()  # or asyncio would forget them
@@ -99,6 +105,13 @@ class MidlineServer(LanguageServer):
         uris = [self.workspace.root_uri, *self.workspace.folders]
         return next((path for uri in uris if uri and (path := path_of(uri))), None)
 
+    @property
+    def asks_edit(self) -> bool:
+        """Whether the client asks its user what is to be edited (``midline.askEdit``)."""
+        experimental = plain(self.client_capabilities.experimental)
+        ours = experimental.get("midline") if isinstance(experimental, dict) else None
+        return isinstance(ours, dict) and ours.get("askEdit") is True
+
     def offer_menu(self, client: types.InitializeParams) -> None:
         """Offer completions for the editor's menu, if they are wanted: one that is offered is asked at each key."""
         self.menu = Menu(client)
@@ -147,6 +160,7 @@ def make_server() -> MidlineServer:
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
         server.options = _section(params.initialization_options, None)
+        server.edits.able = Abilities.of(params.capabilities)
         server.offer_menu(params)
         server.in_background(_end_with(server, params.process_id))
 
@@ -178,7 +192,7 @@ def make_server() -> MidlineServer:
 
     @server.feature(types.SHUTDOWN)
     async def shutdown(_: None) -> None:
-        await server.chat.close()
+        await server.chat_model.close()
         await server.session.index.close()
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
@@ -218,18 +232,33 @@ def make_server() -> MidlineServer:
 
     @server.feature("midline/chat")
     async def chat(params: Any) -> dict[str, Any]:
-        asked = read_params(ChatParams, params)
-        try:
-            return await server.chat.ask(asked, server.document)
-        except MidlineError as error:
-            raise refusal(error) from error
+        with refusing():
+            return await server.chat.ask(read_params(ChatParams, params), server.document)
 
     @server.feature("midline/conversations")
     async def conversations(params: Any) -> Any:
-        try:
+        with refusing():
             return await server.chat.conversations(read_params(ConversationParams, params))
-        except MidlineError as error:
-            raise refusal(error) from error
+
+    @server.feature("midline/edit")
+    async def edit(params: Any) -> dict[str, Any]:
+        with refusing():
+            return await server.edits.edit(read_params(EditParams, params), server.document, server.on_chat)
+
+    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions(code_action_kinds=actions.KINDS))
+    def code_action(params: types.CodeActionParams) -> list[types.CodeAction]:
+        document = server.document(params.text_document.uri)
+        if document is None or server.session.hidden(document):
+            return []
+        return actions.code_actions(params, document, asks=server.asks_edit)
+
+    @server.command(actions.EDIT)
+    async def apply_edit(*arguments: Any) -> dict[str, Any]:
+        return await commands.edit(server, server.edits, server.document, arguments)
+
+    @server.command(actions.EXPLAIN)
+    async def explain(*arguments: Any) -> dict[str, Any]:
+        return await commands.explain(server, server.chat, server.document, arguments)
 
     @server.feature("midline/status")
     async def status(_: Any) -> dict[str, Any]:

@@ -388,6 +388,10 @@ class Session:
         """Why nothing is ever completed in this document; empty where it is."""
         if not self.settings.completion.wanted_in(document.language):
             return f"completion.languages leaves out {document.language}"
+        return self.hidden(document)
+
+    def hidden(self, document: Document) -> str:
+        """Why no model is shown this document; empty where it may be."""
         if document.oversized:
             return "the document is too large"
         if document.binary:

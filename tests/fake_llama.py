@@ -79,7 +79,7 @@ class FakeLlama:
         self.vocabulary = VOCABULARY
         self.tokenize = self.tokenize_control = tokenize
         self.abort = False
-        self.cuttable = cuttable
+        self.cuttable = self.movable = cuttable
         self.sequences: dict[int, list[Cell]] = {seq: [] for seq in range(n_seq)}
         self.batches: list[list[Entry]] = []
         self.on_decode: Callable[[], None] = lambda: None
@@ -139,6 +139,14 @@ class FakeLlama:
         assert self.cuttable or (start, end) == (0, len(cells))
         self.sequences[target] += cells[start:end]
 
+    def move(self, seq: int, start: int, end: int, to: int) -> None:
+        assert self.movable
+        cells = self.sequences[seq]
+        assert to < start < end <= len(cells)
+        others = {cell for other, held in self.sequences.items() if other != seq for cell in held}
+        assert not others & set(cells[start:end]), "cells that others share would move for them, too"
+        cells[to:] = cells[start:end]
+
     def save(self, seq: int) -> bytes:
         assert not self.cuttable
         self._saved.append(list(self.sequences[seq]))
@@ -153,16 +161,21 @@ class FakeLlama:
 
 def expected_texts(request: Generate) -> list[str]:
     """The text of each branch, generated from scratch."""
+    return [text for text, _ in expected_branches(request)]
+
+
+def expected_branches(request: Generate) -> list[tuple[str, int]]:
+    """The text of each branch, generated from scratch, and of how many tokens it is made."""
     prompt = compile_prompt(request.prompt, VOCABULARY, tokenize, request.heal)
     if request.max_tokens == 0:
-        return [""]
+        return [("", 0)]
     allowed = VOCABULARY.spelling(prompt.heal) if prompt.heal else None
     first = best(next_logits(prompt.tokens), _EOG, allowed, request.branches)
     return [_generate(prompt.tokens, prompt.heal, choice.token, request.max_tokens) for choice in first]
 
 
-def _generate(tokens: list[int], heal: bytes, token: int, max_tokens: int) -> str:
-    tokens, data = list(tokens), b""
+def _generate(prompt: list[int], heal: bytes, token: int, max_tokens: int) -> tuple[str, int]:
+    tokens, data = list(prompt), b""
     while token not in VOCABULARY.eog:
         piece = VOCABULARY.pieces[token]
         data += piece[len(heal) :]
@@ -174,4 +187,4 @@ def _generate(tokens: list[int], heal: bytes, token: int, max_tokens: int) -> st
         allowed = VOCABULARY.spelling(heal) if heal else None
         token = best(next_logits(tokens), _EOG, allowed)[0].token
     # A character that isn't complete at the end is not there yet.
-    return codecs.getincrementaldecoder("utf-8")("replace").decode(data)
+    return codecs.getincrementaldecoder("utf-8")("replace").decode(data), len(tokens) - len(prompt)

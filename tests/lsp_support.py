@@ -152,6 +152,8 @@ async def editing(
     environment: dict[str, str] | None = None,
     process_id: int | None = None,
     document: types.TextDocumentClientCapabilities | None = None,
+    edits: types.WorkspaceEditClientCapabilities | None = None,
+    experimental: Any = None,
 ) -> AsyncIterator[Editor]:
     """Run ``midline serve`` with an editor that has initialized it, and shut it down in the end.
 
@@ -165,6 +167,8 @@ async def editing(
         environment: more variables.
         process_id: the editor's process; this one where None.
         document: what the editor can do with documents.
+        edits: what edits it applies; None for an editor that applies none.
+        experimental: what else it can.
     """
     editor = Editor()
     environment = os.environ | {"MIDLINE_HOME": str(home)} | (environment or {})
@@ -177,7 +181,10 @@ async def editing(
         ),
         window=types.WindowClientCapabilities(work_done_progress=progress),
         text_document=document,
-        workspace=types.WorkspaceClientCapabilities(configuration=configuration is not None),
+        workspace=types.WorkspaceClientCapabilities(
+            configuration=configuration is not None, apply_edit=edits is not None, workspace_edit=edits
+        ),
+        experimental=experimental,
     )
     try:
         answer = await editor.initialize_session(

@@ -15,7 +15,7 @@ from lsp_support import CURSOR, DEADLINE, Editor, code_of, editing, until
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from lsp.chat.requests import _plain
+from lsp.chat.requests import plain
 
 FILES = {
     "shop/prices.py": "RATE = 1.2\n\n\ndef price_of(item):\n    return item * RATE\n",
@@ -46,11 +46,11 @@ class Chatter:
         return asyncio.ensure_future(self.editor.protocol.send_request_async("midline/chat", wanted, msg_id))
 
     async def ask(self, token: int = 0, **params: Any) -> Any:
-        return _plain(await asyncio.wait_for(self.send(token, **params), DEADLINE))
+        return plain(await asyncio.wait_for(self.send(token, **params), DEADLINE))
 
     async def conversations(self, **params: Any) -> Any:
         request = self.editor.protocol.send_request_async("midline/conversations", params)
-        return _plain(await asyncio.wait_for(request, DEADLINE))
+        return plain(await asyncio.wait_for(request, DEADLINE))
 
     async def refused(self, **params: Any) -> tuple[int | None, str]:
         """The code and the text of the error that answers."""

@@ -180,9 +180,16 @@ def test_a_text_that_is_not_what_is_held_is_tokenised(text: str) -> None:
     assert chat(Control("<end>"), Text(text), held=held) == [END, *tokenize(text)]
 
 
-def test_what_differs_before_it_makes_what_is_held_useless() -> None:
-    held = [END, ord("x"), *(ord(letter) for letter in "return")]
-    assert chat(Control("y"), Text("return"), held=held) == tokenize("y") + tokenize("return")
+def test_an_answer_keeps_its_tokens_when_turns_before_it_are_left_out() -> None:
+    spelled = [ord(letter) for letter in "return"]
+    held = [END, *tokenize("old()"), END, *tokenize("()"), END, *spelled, END]
+    prompt = chat(Control("<end>"), Text("()"), Control("<end>"), Text("return"), Control("<end>"), held=held)
+    assert prompt == [END, *tokenize("()"), END, *spelled, END]
+
+
+def test_a_text_is_not_read_across_a_special_token() -> None:
+    held = [ord("r"), ord("e"), END, *(ord(letter) for letter in "turn")]
+    assert chat(Text("return"), held=held) == tokenize("return")
 
 
 @settings(deadline=None)

@@ -42,7 +42,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize(n_seq=st.integers(1, 4), n_cells=st.integers(1, 24))
     def start(self, n_seq: int, n_cells: int) -> None:
         self.n_seq, self.n_cells, self.clock = n_seq, n_cells, 0
-        self.ledger = Ledger(n_seq, n_cells)
+        self.ledger = Ledger(n_seq, n_cells, min_moved=2)
         self.held: dict[int, Sequence] = {}
         self.wanted: dict[int, list[int]] = {}  # what each request's prompt still lacks
         self.prompts: dict[int, list[int]] = {}
@@ -75,8 +75,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- what a scheduler does ---------------------------------------------------------------------
 
-    @rule(key=KEYS, wanted=PROMPTS, reserve=st.integers(0, 6))
-    def request(self, key: str, wanted: list[int], reserve: int) -> None:
+    @rule(key=KEYS, wanted=PROMPTS, reserve=st.integers(0, 6), movable=st.booleans())
+    def request(self, key: str, wanted: list[int], reserve: int, movable: bool) -> None:
         own = self.find(key)
         if own and own.active:
             assert self.ledger.is_active(key)
@@ -84,13 +84,23 @@ class LedgerMachine(RuleBasedStateMachine):
         assert not self.ledger.is_active(key)
         active = [self.held[seq] for seq in self.active()]
         try:
-            plan = self.ledger.plan(key, wanted, reserve)
+            plan = self.ledger.plan(key, wanted, reserve, movable=movable)
         except OutOfCellsError:
             no_sequence = own is None and len(active) == self.n_seq
             assert no_sequence or self.distinct(active) + len(wanted) + reserve > self.n_cells
             return
         limit = len(wanted) - 1
-        assert plan.reused == min(limit, max((shared(s.tokens, wanted) for s in self.held.values()), default=0))
+        from_the_start = min(limit, max((shared(s.tokens, wanted) for s in self.held.values()), default=0))
+        start, end = plan.move
+        if end:
+            assert movable
+            assert own
+            assert plan.keep < start < end <= len(own.tokens)
+            assert plan.reused == plan.keep + end - start > from_the_start
+            others = {id(cell) for one in self.held.values() if one is not own for cell in one.cells}
+            assert not others & {id(cell) for cell in own.cells[start:end]}
+        else:
+            assert plan.reused == from_the_start
         assert 0 <= plan.keep <= plan.copy_to <= limit
         assert (plan.copy_from is None) == (plan.copy_to == plan.keep)
         if own:
@@ -104,7 +114,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
         sequence = self.held.setdefault(plan.seq, Sequence(key))
         sequence.key, sequence.active = key, True
-        del sequence.tokens[plan.keep :], sequence.cells[plan.keep :]
+        sequence.tokens[plan.keep :] = sequence.tokens[start:end]
+        sequence.cells[plan.keep :] = sequence.cells[start:end]
         if plan.copy_from is not None:
             source = self.held[plan.copy_from]
             sequence.tokens += source.tokens[plan.keep : plan.copy_to]
@@ -247,6 +258,26 @@ def test_typing_keeps_all_but_what_changed() -> None:
     seq = computed(ledger, "file", [1, 2, 3, 4])
     plan = ledger.plan("file", [1, 2, 3, 4, 5], reserve=8)
     assert (plan.seq, plan.keep, plan.copy_from, plan.reused) == (seq, 4, None, 4)
+
+
+def test_what_stays_of_a_conversation_is_moved_and_not_computed_again() -> None:
+    ledger = Ledger(2, 200)
+    opening, first, second, question = [1] * 10, [2, 3] * 20, [4, 5] * 20, [6, 7, 8]
+    seq = computed(ledger, "chat", [*opening, *first, *second])
+    assert ledger.plan("chat", [*opening, *second, *question], 0).reused == len(opening)
+    plan = ledger.plan("chat", [*opening, *second, *question], 0, movable=True)
+    assert (plan.seq, plan.keep, plan.move) == (seq, 10, (50, 90))
+    ledger.apply(plan, "chat")
+    assert ledger.tokens(seq) == [*opening, *second]
+    assert ledger.cells_used == 50
+
+
+def test_what_another_sequence_shares_is_not_moved() -> None:
+    ledger = Ledger(3, 400)
+    first, second = [2, 3] * 20, [4, 5] * 20
+    seq = computed(ledger, "chat", [1, *first, *second])
+    assert ledger.fork(seq, "other") is not None
+    assert ledger.plan("chat", [1, *second, 9], 0, movable=True).move == (0, 0)
 
 
 def test_a_prompt_already_held_leaves_its_last_token_to_compute() -> None:

@@ -11,7 +11,7 @@ import pytest
 from reuse_support import Rig, psm
 
 from lsp.engine.prompt import base_length, compile_prompt
-from lsp.engine.protocol import Segment
+from lsp.engine.protocol import Control, Segment, Text
 from lsp.models.store import InstalledModel
 
 pytestmark = pytest.mark.model
@@ -75,3 +75,20 @@ def test_reuse_changes_nothing(rig: Rig) -> None:
             suggestion = "".join(rig.texts(request)).replace("\ufffd", "")
         rig.check(request)
     assert rig.compared >= SEQUENCES, rig.compared
+
+
+def test_what_is_moved_to_other_positions_reads_on_as_if_computed_there(rig: Rig) -> None:
+    """What was left out may show a little in what was computed behind it; so what follows is an obvious text."""
+    opening = "<|im_start|>system\nYou count.<|im_end|>\n"
+    left_out = "My favourite colours are red, green and blue. " * 4
+    counting = ", ".join(str(number) for number in range(100, 130))
+    rig.run_one([Control(opening), Text(left_out), Text(f"{counting},"), Control("")], "chat", max_tokens=0)
+    kept: list[Segment] = [Control(opening), Text(f"{counting},"), Text(" 130, 131, 132, 133,"), Control("")]
+    moved = rig.run_one(kept, "chat", max_tokens=8)
+    rig.scheduler.forget("chat")
+    computed = rig.run_one(kept, "chat", max_tokens=8)
+    assert "".join(rig.texts(moved)) == "".join(rig.texts(computed)) == " 134, 13"
+    usage, afresh = rig.done(moved).usage, rig.done(computed).usage
+    assert usage.tokens_evaluated <= len(rig.llama.tokenize(" 130, 131, 132, 133,"))
+    assert usage.tokens_evaluated + usage.tokens_reused == afresh.tokens_evaluated + afresh.tokens_reused
+    assert afresh.tokens_reused < len(rig.llama.tokenize(counting))

@@ -163,3 +163,19 @@ def test_the_oldest_go_when_all_are_too_large(home: Path, monkeypatch: pytest.Mo
     _, after, restored = fresh()
     restored.restore()
     assert "key3" in [h.key for h in after.idle()]
+
+
+def test_what_was_deleted_goes_from_the_disk_whichever_model_read_it(home: Path) -> None:
+    for identity in ("model", "other"):
+        _, ledger, kept = fresh(identity)
+        for key in ("chat:1", "chat:2"):
+            held(ledger, key, range(100))
+        kept.save_all()
+    (home / "cache" / "kv" / "broken").mkdir()
+    (home / "cache" / "kv" / "broken" / "x.json").write_text("{")
+    snapshots.erase("chat:1")
+    for identity in ("model", "other"):
+        _, ledger, kept = fresh(identity)
+        assert kept.restore() == 100
+        assert [one.key for one in ledger.idle()] == ["chat:2"]
+    assert len(list((home / "cache" / "kv").glob("*/*.kv"))) == 2

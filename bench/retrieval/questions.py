@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from indexer.embedding import TextReranker
 from indexer.index import Index
@@ -14,6 +15,25 @@ from indexer.search import Hit, Ranking
 
 _WRITTEN = Path(__file__).with_name("questions.toml")
 _HAN = re.compile("[\u4e00-\u9fff]")
+
+
+class Shown(Protocol):
+    """Lines of a file that something shows: a hit, a source of an answer."""
+
+    @property
+    def path(self) -> str:
+        """Relative to the repository."""
+        ...
+
+    @property
+    def start_line(self) -> int:
+        """From 1."""
+        ...
+
+    @property
+    def end_line(self) -> int:
+        """Inclusive."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,8 +46,8 @@ class Place:
     end: int
     """Inclusive."""
 
-    def is_met(self, hit: Hit) -> bool:
-        """Whether a hit shows some of these lines."""
+    def is_met(self, hit: Shown) -> bool:
+        """Whether some of these lines are shown."""
         return hit.path == self.path and hit.start_line <= self.end and hit.end_line >= self.start
 
 

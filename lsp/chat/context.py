@@ -173,6 +173,17 @@ def _add_surroundings(place: Place, library: Library, pieces: _Pieces) -> None:
         _add_definition(path, one, library, pieces, "defines a name in the selection", _DEFINITION_LINES)
 
 
+def definitions_used(place: Place, library: Library, chars: int) -> tuple[Source, ...]:
+    """The definitions of names in the selected lines, ``chars`` at the most. Reads the index: call it in a thread."""
+    pieces = _Pieces(chars)
+    try:
+        for path, one in _definitions_of(lines_of(place.text, place.start_line, place.end_line), place, library):
+            _add_definition(path, one, library, pieces, "defines a name in the selection", _DEFINITION_LINES)
+    except (OSError, sqlite3.Error):
+        return ()
+    return pieces.sources()
+
+
 def _definitions_of(text: str, place: Place, library: Library) -> list[tuple[str, Definition]]:
     """The definitions of names in a text, the least ambiguous names first, none from the place itself."""
     found = []

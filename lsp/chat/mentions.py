@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,11 +11,11 @@ from typing import Literal
 from indexer.chunk import Definition
 from lsp.chat.library import Library, stem
 from lsp.errors import MidlineError
+from lsp.git import DIFF_OPTIONS, git
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 # Not in an address (me@example.com), a package (@scope/name is a path like any other), or a path.
 _MENTION = re.compile(r"(?<![\w@/.])@((?:[\w.+-]|/|::)*(?:\w|/))")
-_DIFF_SECONDS = 10.0
 _MAX_DIFF_CHARS = 400_000
 _SUGGESTED = 3
 _MOST_OF_A_SYMBOL = 3
@@ -125,18 +124,7 @@ def uncommitted(workspace: Path | None) -> list[Change]:
     """
     if workspace is None:
         raise MidlineError("@diff needs a folder.", "Open the folder of a git repository.")
-    # A repository's own settings could have programs run.
-    safe = ("-c", "core.fsmonitor=false", "-c", "diff.external=", "-c", "core.quotePath=false")
-    shown = ("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--relative", "--src-prefix=a/")
-    command = ["git", "-C", str(workspace), "--no-optional-locks", *safe, *shown, "--dst-prefix=b/"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_DIFF_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MidlineError(f"git can't tell what has changed: {error}.") from error
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise MidlineError(f"git can't tell what has changed: {said[-1] if said else done.returncode}.")
-    text = done.stdout.decode("utf-8", "replace")[:_MAX_DIFF_CHARS]
+    text = git(workspace, "diff", "HEAD", "--relative", *DIFF_OPTIONS, wanted="what has changed")[:_MAX_DIFF_CHARS]
     return [change for part in re.split(r"^(?=diff --git )", text, flags=re.MULTILINE) if (change := _change(part))]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -19,12 +20,11 @@ from lsp.chat.answer import sequence_of
 from lsp.chat.conversations import Conversation, Conversations
 from lsp.chat.desk import Desk
 from lsp.chat.library import Library, Place, enclosing
+from lsp.chat.model import ChatModel, EngineHost
 from lsp.chat.thinking import Kind
-from lsp.choice import chat_config
 from lsp.documents import Document
 from lsp.engine.client import EngineClient
 from lsp.errors import MidlineError
-from lsp.settings import Settings
 
 _T = TypeVar("_T")
 Opened = Callable[[str], Document | None]
@@ -83,19 +83,12 @@ class ConversationParams(_Params, frozen=True):
     title: str = ""
 
 
-class Host(Protocol):
+class Host(EngineHost, Protocol):
     """What chat needs of the session."""
-
-    settings: Settings
 
     @property
     def workspace(self) -> Path | None:
         """The folder that the editor has open."""
-        ...
-
-    @property
-    def engine(self) -> EngineClient | None:
-        """The client of the engine that completes, if there is one."""
         ...
 
     @property
@@ -113,17 +106,24 @@ class Chat:
 
     Args:
         host: the session.
+        model: the model that chats.
         warn: shows the user a message.
         progress: sends ``$/progress`` with a token and a value.
     """
 
-    def __init__(self, host: Host, warn: Callable[[str], None], progress: Callable[[int | str, Any], None]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        model: ChatModel,
+        warn: Callable[[str], None],
+        progress: Callable[[int | str, Any], None],
+    ) -> None:
         self._host = host
+        self._model = model
         self._progress = progress
         self._warn = warn
         self._loop: asyncio.AbstractEventLoop | None = None
         self._kept = Conversations(warn=self._warn_soon)
-        self._own: EngineClient | None = None  # where another model chats than the one that completes
         self._desk: tuple[EngineClient, Desk] | None = None
         self._counts = dict.fromkeys(("requests", "answered", "cancelled", "failed"), 0)
         self._tokens = dict.fromkeys(("tokens_evaluated", "tokens_reused", "tokens_generated"), 0)
@@ -221,24 +221,11 @@ class Chat:
         """The part of ``midline/status`` about chat."""
         return {"state": "busy" if self._under_way else "ready"} | self._counts | self._tokens
 
-    async def close(self) -> None:
-        """Leave the engine."""
-        own, self._own, self._desk = self._own, None, None
-        if own:
-            await own.close()
-
     async def _at_desk(self) -> Desk:
         """The desk of the engine that the settings ask for."""
-        config = await asyncio.to_thread(chat_config, self._host.settings)
-        engine = self._host.engine
-        if engine is None or engine.config != config:
-            if self._own is None or self._own.config != config or self._own.state.state == "failed":
-                await self.close()
-                self._own = EngineClient(config)
-                self._own.start()
-            engine = self._own
-        if self._desk is None or self._desk[0] is not engine:
-            self._desk = engine, Desk(engine, Path(config.model).stem, self._kept)
+        model = await self._model.chosen()
+        if self._desk is None or self._desk[0] is not model.engine:
+            self._desk = model.engine, Desk(model.engine, model.name, self._kept)
         return self._desk[1]
 
 
@@ -249,23 +236,27 @@ def read_params(kind: type[_T], params: Any) -> _T:
         JsonRpcException: they aren't what they should be; the message names the one that isn't.
     """
     try:
-        return msgspec.convert(_plain(params) or {}, kind)
+        return msgspec.convert(plain(params) or {}, kind)
     except msgspec.ValidationError as error:
         raise JsonRpcException(f"midline: {error}", types.ErrorCodes.InvalidParams.value) from error
 
 
-def refusal(error: MidlineError) -> JsonRpcException:
-    """What answers a request that can't be carried out."""
-    return JsonRpcException(str(error), types.LSPErrorCodes.RequestFailed.value)
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What can't be carried out is answered so, instead of failing."""
+    try:
+        yield
+    except MidlineError as error:
+        raise JsonRpcException(str(error), types.LSPErrorCodes.RequestFailed.value) from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Named tuples as the dictionaries that they were made of; what is null counts as not given."""
     if hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items() if inner is not None}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: plain(inner) for key, inner in value.items() if inner is not None}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _message(params: ChatParams) -> str:
@@ -276,21 +267,31 @@ def _message(params: ChatParams) -> str:
     return f"{COMMANDS[params.command]} {params.message}".strip()
 
 
-def _place(params: ChatParams, named: DocumentId, document: Document | None, library: Library) -> Place:
-    """Where the request comes from: the selected lines, the definition around the cursor, or the file."""
+def as_named(named: DocumentId, document: Document | None) -> Document:
+    """The document that a request names, as it is open.
+
+    Raises:
+        MidlineError: it isn't open, can't be shown to a model, or has changed since.
+    """
     if document is None:
         raise MidlineError("The editor has not opened this document.", "Open it first.")
     if document.oversized or document.binary:
         raise MidlineError("This document is too large, or binary.", "Ask without it.")
     if named.version not in (None, document.version):
         raise MidlineError("The text has changed since it was selected.", "Select it again.")
-    start, end = _lines(params.selection, document)
+    return document
+
+
+def _place(params: ChatParams, named: DocumentId, document: Document | None, library: Library) -> Place:
+    """Where the request comes from: the selected lines, the definition around the cursor, or the file."""
+    document = as_named(named, document)
+    start, end = selected_lines(params.selection, document)
     if document.fs_path is None:
         return Place(document.uri, redact(document.source)[0], start, end)
     return library.place_at(document.fs_path, document.source, start, end)
 
 
-def _lines(selection: Range | None, document: Document) -> tuple[int, int]:
+def selected_lines(selection: Range | None, document: Document) -> tuple[int, int]:
     """The selected lines, from 1, the last one included; both 0 for the file as a whole."""
     if selection is None:
         return 0, 0

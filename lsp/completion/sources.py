@@ -40,8 +40,8 @@ _CUT_OFF = ("(", "[", "{", "= `", '"""', "'''", "=")
 _HEADERS = frozenset({".h", ".hh", ".hpp", ".hxx"})
 _BODIES = frozenset({".c", ".cc", ".cpp", ".cxx", ".m", ".mm"})
 _TEST_FOLDERS = frozenset({"tests", "test", "__tests__", "spec", "src", "lib", "include"})
-_TEST_NAMES = ("test_{}", "{}_test", "{}.test", "{}.spec", "{}Test", "{}_spec")
-_TEST_NAME = re.compile(r"^test_|_test$|\.(?:test|spec)$|(?<=\w)Tests?$|_spec$")
+TEST_NAMES = ("test_{}", "{}_test", "{}.test", "{}.spec", "{}Test", "{}_spec")
+TEST_NAME = re.compile(r"^test_|_test$|\.(?:test|spec)$|(?<=\w)Tests?$|_spec$")
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _counterpart_names(path: str) -> dict[str, tuple[int, str]]:
     """Names of files that may belong to ``path``, each with its rank and what it would be to it."""
     pure = PurePosixPath(path)
     stem, suffix = pure.stem, pure.suffix
-    tested = _TEST_NAME.sub("", stem)
+    tested = TEST_NAME.sub("", stem)
     if tested and tested != stem:
         return {f"{tested}{suffix}": (0, "what this tests")}
     names: dict[str, tuple[int, str]] = {}
@@ -224,7 +224,7 @@ def _counterpart_names(path: str) -> dict[str, tuple[int, str]]:
         names |= {f"{stem}{other}": (0, "its source") for other in _BODIES}
     elif suffix in _BODIES:
         names |= {f"{stem}{other}": (0, "its header") for other in _HEADERS}
-    return names | {f"{name.format(stem)}{suffix}": (1, "its test") for name in _TEST_NAMES}
+    return names | {f"{name.format(stem)}{suffix}": (1, "its test") for name in TEST_NAMES}
 
 
 def _folders(path: str) -> frozenset[str]:

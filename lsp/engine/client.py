@@ -159,9 +159,12 @@ class EngineClient:
             self._send(request)
         return generation
 
-    def forget(self, key: str) -> None:
-        """Tell the engine that the sequences whose key starts with ``key`` are no longer needed."""
-        self._send(Forget(key))
+    def forget(self, key: str, *, erase: bool = False) -> None:
+        """Tell the engine that the sequences whose key starts with ``key`` are no longer needed.
+
+        With ``erase`` their snapshots go from the disk, too.
+        """
+        self._send(Forget(key, erase))
 
     async def recall(self, key: str) -> dict[str, list[Segment]]:
         """The prompts that the engine's sequences hold whose key starts with ``key``; none where it is away."""

@@ -1,71 +1,115 @@
 """Prompt-lookup drafting: guess the next tokens from earlier ones, and let the model check them in one batch.
 
-Where code repeats itself, what followed the last tokens before is likely to follow again (prompt lookup decoding,
-A. Saxena, 2023). Checking a few guesses costs less than generating them one by one, but on a CPU not much less: so it
-is measured here, on this machine and this text, whether guessing pays, and done only while it does. The output is the
-same either way, since only guesses that the model itself would have chosen are kept.
+Where text is copied, as in code that is rewritten, what followed the last tokens before follows again (prompt lookup
+decoding, A. Saxena, 2023). Checking a guess costs less than generating a token, but on a CPU not much less: so the
+number of guesses is what brings the most tokens a second by what steps have cost on this machine, and by how long all
+was foretold. What is foretold is also followed where nothing is guessed, which costs nothing. The output is the same
+either way, since only guesses that the model itself would have chosen are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-# The last so many tokens must have stood before; a longer match is the better guess.
+# The last so many tokens must have stood before; a longer match is the better one.
 NGRAMS = (4, 3)
-# How many tokens to guess at once.
-GUESSES = 3
-# Of the prompt's end, so much is searched.
+# How many tokens may be guessed at once.
+LENGTHS = (3, 7, 15, 31, 63)
+# Of the tokens so far, so many are searched.
 SEARCH_TOKENS = 2048
-# After so many trials without gain, only one occasion in RETRY_EVERY is tried again.
-TRIALS = 12
+# Once in so many guesses the next longer one is tried: what it cost before may have been the moment's fault.
 RETRY_EVERY = 50
 # The weight of the newest measurement in an average.
 _NEWEST = 0.15
+# That the next token is foretold rightly after n that were: (n + a) / (n + a + b); fitted to rewritten functions.
+_RIGHT, _WRONG = 2.0, 0.5
 
 
-def lookup(tokens: Sequence[int], most: int = GUESSES) -> list[int]:
-    """Up to ``most`` tokens that followed the last time the end of ``tokens`` stood there; none where it never did."""
-    recent = list(tokens[-SEARCH_TOKENS:])
-    for size in NGRAMS:
-        pattern = recent[-size:]
-        if len(recent) <= size:
-            continue
-        for start in range(len(recent) - size - 1, -1, -1):
-            if recent[start : start + size] == pattern:
-                return recent[start + size : start + size + most]
-    return []
+@dataclass
+class Copying:
+    """What a sequence is being copied from: an earlier place in itself.
+
+    Args:
+        at: where the next token stood; -1 before there was such a place.
+        right: how many tokens in a row were as foretold.
+    """
+
+    at: int = -1
+    right: int = 0
+    _seen: int = 0
+
+    def follow(self, tokens: Sequence[int]) -> bool:
+        """Go along with the tokens that have come since the last time; whether the next one can be foretold."""
+        for index in range(self._seen, len(tokens)) if self._seen else ():
+            self.right = self.right + 1 if self.at >= 0 and tokens[self.at] == tokens[index] else 0
+            self.at += self.at >= 0  # also behind a wrong one, which may stand for it
+        self._seen = len(tokens)
+        if not 0 < self.at < len(tokens) or tokens[self.at - 1] != tokens[-1]:
+            found = self._nearest(tokens)
+            self.at = self.at if found is None else found
+            return found is not None
+        return True
+
+    def _nearest(self, tokens: Sequence[int]) -> int | None:
+        """Behind which earlier place it reads as at the end: of those, the nearest to where it was, or the last."""
+        for size in NGRAMS:
+            places = list(_ends(tokens, size))
+            if places:
+                return min(places, key=lambda place: abs(place - self.at)) if self.at >= 0 else places[-1]
+        return None
+
+
+def _ends(tokens: Sequence[int], size: int) -> Iterator[int]:
+    """Behind each earlier occurrence of the last ``size`` tokens."""
+    pattern = list(tokens[-size:])
+    for start in range(max(0, len(tokens) - SEARCH_TOKENS), len(tokens) - size):
+        if tokens[start] == pattern[0] and list(tokens[start : start + size]) == pattern:
+            yield start + size
 
 
 @dataclass
 class Drafter:
-    """Decides whether to guess, from what guessing has cost and brought so far."""
+    """Decides how many tokens to guess, from what steps have cost."""
 
-    trials: int = 0
-    occasions: int = 0
-    accepted: float = 0.0  # guesses kept per trial, a moving average
-    _seconds: dict[int, float] = field(default_factory=dict)  # per step, by the number of tokens in it
+    _plain: float = 0.0  # seconds of a step with one token
+    _each: dict[int, float] = field(default_factory=dict)  # and of each guess in it, by the length it was nearest to
+    _guesses: int = 0
 
-    @property
-    def pays(self) -> bool:
-        """Whether a step with guesses brings more tokens a second than one without, as measured."""
-        plain, drafted = self._seconds.get(1), self._seconds.get(1 + GUESSES)
-        return plain is not None and drafted is not None and (1 + self.accepted) * plain > drafted
-
-    def guess(self, tokens: Sequence[int]) -> list[int]:
+    def guess(self, tokens: Sequence[int], copying: Copying) -> list[int]:
         """Guesses for what follows ``tokens``, where trying them is worth while; else none."""
-        if 1 not in self._seconds:
-            return []  # a plain step is measured first
-        self.occasions += 1
-        exploring = self.trials < TRIALS or self.occasions % RETRY_EVERY == 0
-        return lookup(tokens) if exploring or self.pays else []
+        foretold = copying.follow(tokens)
+        if not foretold or not self._plain:  # a plain step is measured first
+            return []
+        return list(tokens[copying.at : copying.at + self._length(copying.right)])
 
     def took(self, tokens: int, seconds: float) -> None:
         """A decode step of one sequence with so many tokens in it took so long."""
-        before = self._seconds.get(tokens, seconds)
-        self._seconds[tokens] = before + (seconds - before) * _NEWEST
+        if tokens == 1:
+            self._plain += (seconds - self._plain) * (_NEWEST if self._plain else 1.0)
+        elif self._plain:
+            each, nearest = max(0.0, seconds - self._plain) / (tokens - 1), _bucket(tokens - 1)
+            before = self._each.get(nearest, each)
+            self._each[nearest] = before + (each - before) * _NEWEST
 
-    def kept(self, guesses: int, accepted: int) -> None:
-        """The model would have chosen the first ``accepted`` of ``guesses``."""
-        self.trials += 1
-        self.accepted += (accepted - self.accepted) * (_NEWEST if self.trials > 1 else 1.0)
+    def _length(self, right: int) -> int:
+        """How many guesses bring the most tokens a second, once so many in a row were right; 0 where none do."""
+        chance = (right + _RIGHT) / (right + _RIGHT + _WRONG)
+        lengths = (0, *LENGTHS)
+        speeds = [(1 - chance ** (n + 1)) / (1 - chance) / self._cost(n) for n in lengths]
+        best = speeds.index(max(speeds))
+        self._guesses += 1
+        if self._guesses % RETRY_EVERY == 0:
+            best = min(best + 1, len(LENGTHS))
+        return lengths[best]
+
+    def _cost(self, guesses: int) -> float:
+        """Seconds of a step with so many guesses; one never tried costs what its nearest neighbour lets expect."""
+        if not guesses:
+            return self._plain
+        tried = min(self._each, key=lambda length: abs(length - guesses), default=0)
+        return self._plain + guesses * self._each.get(tried, self._plain / 2)
+
+
+def _bucket(guesses: int) -> int:
+    return min(LENGTHS, key=lambda length: abs(length - guesses))

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 RECENT_CHECKPOINTS = 4
 # All states together. One is some kilobytes for short convolutions, 75 MB for a large state space.
 MAX_STATE_BYTES = 512 * 1024 * 1024
+# Fewer tokens than this aren't worth moving.
+MIN_MOVED = 32
 # How many evicted keys are remembered, only to say why their tokens are computed again.
 MAX_EVICTED = 256
 
@@ -44,6 +46,7 @@ class Plan:
         copy_from: a sequence to take tokens ``keep`` to ``copy_to`` from, if any.
         copy_to: end of the copied part; equals ``keep`` when nothing is copied.
         evict: sequences to clear afterwards, to make room.
+        move: which of its tokens, from where to where, are moved down to ``keep`` instead of being cut; none if empty.
     """
 
     seq: int
@@ -51,11 +54,13 @@ class Plan:
     copy_from: int | None
     copy_to: int
     evict: tuple[int, ...]
+    move: tuple[int, int] = (0, 0)
 
     @property
     def reused(self) -> int:
         """How many tokens of the prompt need no computing."""
-        return self.copy_to
+        start, end = self.move
+        return self.copy_to + end - start
 
 
 class OutOfCellsError(Exception):
@@ -78,10 +83,12 @@ class Ledger:
         n_cells: how many cells they share.
         cuttable: whether a sequence can be cut and copied at any length, as attention's memory can; a recurrent
             model's can only be extended, or brought back to a checkpoint.
+        min_moved: fewer tokens than this aren't moved.
     """
 
-    def __init__(self, n_seq: int, n_cells: int, cuttable: bool = True) -> None:
+    def __init__(self, n_seq: int, n_cells: int, cuttable: bool = True, min_moved: int = MIN_MOVED) -> None:
         self.n_cells = n_cells
+        self._min_moved = min_moved
         self._cuttable = cuttable
         self._evicted: dict[str, None] = {}  # keys, oldest first
         self._held: dict[int, Held] = {}
@@ -107,7 +114,7 @@ class Ledger:
         own = self._by_key(key)
         return own.tokens if own else []
 
-    def plan(self, key: str, wanted: Sequence[int], reserve: int) -> Plan:
+    def plan(self, key: str, wanted: Sequence[int], reserve: int, *, movable: bool = False) -> Plan:
         """The cheapest way to make the sequence of ``key`` hold ``wanted``.
 
         At least the last token is left to compute, since its logits are what the caller is after.
@@ -116,6 +123,8 @@ class Ledger:
             key: the sequence's name; a new one is taken when none has it.
             wanted: the prompt, not empty.
             reserve: how many cells the answer may need.
+            movable: whether tokens may be moved to other positions. What was computed for them holds a memory of what
+                stood before them then, so that an answer may differ from one that is computed from scratch.
 
         Raises:
             OutOfCellsError: there is no room, even with every idle sequence evicted.
@@ -133,12 +142,35 @@ class Ledger:
             shared = min(common_prefix(other.tokens, wanted), limit)
             if other is not own and shared > copy_to:
                 source, copy_to = other, shared
-        evict = self._make_room(own, keep, source, copy_to, len(wanted) - copy_to + reserve)
+        move = self._movable(own, keep, wanted[:limit]) if own and own.key == key and movable else (0, 0)
+        if keep + move[1] - move[0] > copy_to:
+            source, copy_to = None, keep
+        else:
+            move = (0, 0)
+        needed = len(wanted) - (copy_to + move[1] - move[0]) + reserve
+        evict = self._make_room(own, keep, source, copy_to, move, needed)
         seq = own.seq if own else self._free_seqs[-1]
-        return Plan(seq, keep, source.seq if source else None, copy_to, evict)
+        return Plan(seq, keep, source.seq if source else None, copy_to, evict, move)
+
+    def _movable(self, own: Held, keep: int, wanted: Sequence[int]) -> tuple[int, int]:
+        """The longest part of ``wanted`` from ``keep`` on that ``own`` holds further on, from where to where.
+
+        Cells that another sequence shares stay where they are.
+        """
+        least = self._min_moved
+        first = list(wanted[keep : keep + least])
+        starts = range(keep + 1, len(own.tokens) - least + 1) if len(first) == least else ()
+        best = (0, 0)
+        for start in starts:
+            if own.tokens[start] == first[0] and own.tokens[start : start + least] == first:
+                end = start + common_prefix(own.tokens[start:], wanted[keep:])
+                if end - start > best[1] - best[0]:
+                    best = start, end
+        shared = any(self._references[cell] > 1 for cell in own.cells[slice(*best)])
+        return (0, 0) if shared else best
 
     def apply(self, plan: Plan, key: str) -> None:
-        """Record that ``plan`` was carried out: cut, then copied, then evicted. The sequence becomes active."""
+        """Record that ``plan`` was carried out: cut, moved, copied, others evicted. The sequence becomes active."""
         if plan.seq not in self._held:
             self._free_seqs.remove(plan.seq)
             self._held[plan.seq] = Held(plan.seq, key)
@@ -146,13 +178,18 @@ class Ledger:
         if held.key != key:
             self._note_eviction(held.key)
             held.key = key
+        start, end = plan.move
+        tokens, cells = held.tokens[start:end], held.cells[start:end]
+        self._references.update(cells)
         self._cut(held, plan.keep)
+        held.tokens += tokens
+        held.cells += cells
         if plan.copy_from is not None:
             source = self._held[plan.copy_from]
+            shared = source.cells[plan.keep : plan.copy_to]
             held.tokens += source.tokens[plan.keep : plan.copy_to]
-            cells = source.cells[plan.keep : plan.copy_to]
-            held.cells += cells
-            self._references.update(cells)
+            held.cells += shared
+            self._references.update(shared)
         for seq in plan.evict:
             self.evict(seq)
         self._evicted.pop(key, None)
@@ -286,7 +323,7 @@ class Ledger:
         return min(idle, key=lambda held: held.last_used, default=None)
 
     def _make_room(
-        self, own: Held | None, keep: int, source: Held | None, copy_to: int, needed: int
+        self, own: Held | None, keep: int, source: Held | None, copy_to: int, move: tuple[int, int], needed: int
     ) -> tuple[int, ...]:
         """Idle sequences to evict, least recently used first, until ``needed`` cells are free."""
         references = self._references.copy()
@@ -299,6 +336,7 @@ class Ledger:
 
         if own:
             remove(own.cells[keep:])
+            references.update(own.cells[slice(*move)])
         if source:
             references.update(source.cells[keep:copy_to])
         # The source goes last: what it shares stays, but its own tail may be the next request's prefix.

@@ -103,6 +103,8 @@ class Llama:
         self._context = self._make_context(n_ctx, self.n_seq + self._twins, n_batch, threads)
         self.n_ctx: int = lib.llama_n_ctx(self._context)
         self._memory = lib.llama_get_memory(self._context)
+        # Whether what was computed at one position can serve at another.
+        self.movable = self.saves_all and bool(lib.llama_memory_can_shift(self._memory))
         self._batch = lib.llama_batch_init(n_batch, 0, 2)
         self.vocabulary = self._read_vocabulary()
         self.facts = self._read_facts(path)
@@ -173,6 +175,12 @@ class Llama:
         lib.llama_memory_seq_cp(self._memory, source, target, start, end)
         if self._twins:
             lib.llama_memory_seq_cp(self._memory, source, target + self._twins, start, end)
+
+    def move(self, seq: int, start: int, end: int, to: int) -> None:
+        """Move what ``seq`` holds from ``start`` to ``end`` down to ``to``; all else from there on goes."""
+        lib.llama_memory_seq_rm(self._memory, seq, end, -1)
+        lib.llama_memory_seq_rm(self._memory, seq, to, start)
+        lib.llama_memory_seq_add(self._memory, seq, start, end, to - start)
 
     def save(self, seq: int) -> bytes:
         """What ``restore`` needs to bring ``seq`` back to what it holds now, after it has moved on.

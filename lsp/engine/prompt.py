@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from lsp.engine.protocol import Control, Segment, Special, Text
 from lsp.engine.vocabulary import Vocabulary
 
+# No text in UTF-8 holds this byte.
+_NO_TEXT = b"\xff"
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -44,14 +47,14 @@ def compile_prompt(
         tokenize: plain text to tokens.
         heal: whether to heal.
         tokenize_control: a template's text to tokens, special ones included; None: as plain text.
-        held: what the prompt's sequence holds already. A text in the middle that it spells with other tokens (a model
-            chooses its answer's tokens as it likes) keeps those, so that nothing behind them is computed again.
+        held: what the prompt's sequence holds already. A text that it spells with other tokens (a model chooses its
+            answer's tokens as it likes) keeps those, so that nothing behind them is computed again.
     """
     tokens: list[int] = []
+    spelling = _Spelling(held, vocabulary)
     for segment in segments:
         if isinstance(segment, Text):
-            spelled = _spelled(segment.text, held[len(tokens) :], vocabulary) if tokens == held[: len(tokens)] else None
-            tokens.extend(spelled or tokenize(segment.text))
+            tokens.extend(spelling.next(segment.text) or tokenize(segment.text))
         elif isinstance(segment, Control):
             tokens.extend((tokenize_control or tokenize)(segment.text))
         elif (special := vocabulary.special.get(segment.name)) is not None:
@@ -69,17 +72,31 @@ def compile_prompt(
     return Prompt(tokens, healed)
 
 
-def _spelled(text: str, tokens: Sequence[int], vocabulary: Vocabulary) -> list[int] | None:
-    """The first of ``tokens`` that together are ``text``; None where they are something else."""
-    wanted, spelled = text.encode("utf-8", "replace"), b""
-    for count, token in enumerate(tokens, 1):
-        piece = vocabulary.pieces[token]
-        spelled += piece
-        if not piece or not wanted.startswith(spelled):
-            return None
-        if len(spelled) == len(wanted):
-            return list(tokens[:count])
-    return None
+class _Spelling:
+    """Finds texts in the tokens of a sequence, one behind the other."""
+
+    def __init__(self, tokens: Sequence[int], vocabulary: Vocabulary) -> None:
+        self._tokens = tokens
+        self._bytes = b""
+        self._starts: dict[int, int] = {}  # the token that begins at a byte
+        for index, token in enumerate(tokens):
+            self._starts[len(self._bytes)] = index
+            # A special token is no text: what stands on its two sides is never read as one.
+            self._bytes += vocabulary.pieces[token] or _NO_TEXT
+        self._starts[len(self._bytes)] = len(tokens)
+        self._from = 0
+
+    def next(self, text: str) -> list[int]:
+        """The tokens that spell ``text`` behind those found last; none where they aren't there."""
+        wanted = text.encode("utf-8", "replace")
+        at = self._bytes.find(wanted, self._from) if wanted else -1
+        while at >= 0:
+            start, end = self._starts.get(at), self._starts.get(at + len(wanted))
+            if start is not None and end is not None:
+                self._from = at + len(wanted)
+                return list(self._tokens[start:end])
+            at = self._bytes.find(wanted, at + 1)
+        return []
 
 
 def read_prompt(tokens: Sequence[int], vocabulary: Vocabulary) -> list[Segment]:

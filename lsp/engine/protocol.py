@@ -80,9 +80,10 @@ class Cancel(msgspec.Struct, tag="cancel"):
 
 
 class Forget(msgspec.Struct, tag="forget"):
-    """Sequences whose key starts with ``key`` are no longer needed; they are the first to be evicted."""
+    """Sequences whose key starts with ``key`` are no longer needed; ``erase``: their snapshots are to go, too."""
 
     key: str
+    erase: bool = False
 
 
 class Recall(msgspec.Struct, tag="recall"):

@@ -6,6 +6,8 @@ import codecs
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lsp.engine.drafting import Copying
+
 
 @dataclass
 class Run:
@@ -18,6 +20,7 @@ class Run:
         heal: bytes that the next tokens must spell; they are not part of the branch's text.
         base: length of the prompt's base, in tokens.
         draft: guesses for the tokens behind ``pending``, checked along with it.
+        copying: what the guesses are from.
     """
 
     branch: int
@@ -26,6 +29,7 @@ class Run:
     heal: bytes
     base: int = 0
     draft: list[int] = field(default_factory=list)
+    copying: Copying = field(default_factory=Copying)
     generated: int = 0
     ended: Literal["", "eog", "length"] = ""
     _decoder: codecs.IncrementalDecoder = field(

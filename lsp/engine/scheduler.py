@@ -110,9 +110,11 @@ class Scheduler:
             if job_owner == owner:
                 self.cancel(job_owner, request_id)
 
-    def forget(self, prefix: str) -> None:
-        """Give back the idle sequences whose key starts with ``prefix``."""
+    def forget(self, prefix: str, then: Callable[[], None] | None = None) -> None:
+        """Give back the idle sequences whose key starts with ``prefix``; ``then`` is called behind that."""
         self._inbox.put(lambda: self._drop([h.seq for h in self.ledger.with_prefix(prefix) if not h.active]))
+        if then:
+            self._inbox.put(then)
 
     def recall(self, request_id: int, prefix: str, emit: Callable[[EngineMessage], None]) -> None:
         """Tell ``emit`` what the sequences whose key starts with ``prefix`` hold."""
@@ -197,11 +199,15 @@ class Scheduler:
         # Less urgent requests can wait for the cells that this one gives back.
         promised = sum(other.owed for other in self._active if other.rank <= job.rank)
         try:
-            plan = self.ledger.plan(request.key, tokens, job.answers_owed + promised)
+            movable = self._llama.movable and _is_templated(request)
+            plan = self.ledger.plan(request.key, tokens, job.answers_owed + promised, movable=movable)
         except OutOfCellsError:
             self._wait_for_cells(job, len(tokens))
             return job not in self._waiting
-        self._bring_to(plan.seq, plan.keep)
+        if plan.move[1]:
+            self._llama.move(plan.seq, *plan.move, plan.keep)
+        else:
+            self._bring_to(plan.seq, plan.keep)
         if plan.copy_from is not None:
             self._llama.copy(plan.copy_from, plan.seq, plan.keep, plan.copy_to)
         for seq in plan.evict:
@@ -223,9 +229,7 @@ class Scheduler:
         return True
 
     def _first_run(self, request: Generate) -> Run:
-        # Only the prompt of a chat template has texts that the model itself wrote, each in tokens of its own choice.
-        templated = any(isinstance(segment, Control) for segment in request.prompt)
-        held = self.ledger.held_by(request.key) if templated else []
+        held = self.ledger.held_by(request.key) if _is_templated(request) else []
         prompt = compile_prompt(
             request.prompt,
             self._llama.vocabulary,
@@ -295,7 +299,7 @@ class Scheduler:
         room = job.request.max_tokens - run.generated
         first = run.branch == 0 and run.generated
         if first and count == len(run.pending) == 1 and not run.heal and room > 1 and self._llama.cuttable:
-            run.draft = self.drafter.guess(self.ledger.tokens(run.seq) + run.pending)[: room - 1]
+            run.draft = self.drafter.guess(self.ledger.tokens(run.seq) + run.pending, run.copying)[: room - 1]
 
     def _compute(self, batch: Batch) -> None:
         entries: list[Entry] = []
@@ -363,15 +367,12 @@ class Scheduler:
     def _check_draft(self, job: Job, run: Run, index: int) -> None:
         """Keep the guesses that the model chose too, each with the token it chose behind it; cut the rest."""
         draft, run.draft = run.draft, []
-        accepted = 0
-        for guess in draft:
+        for row, guess in enumerate(draft, index):
             if run.ended or run.pending != [guess]:
                 break
             self.ledger.extend(run.seq, [guess])
-            self._take(job, run, best(self._llama.logits(index + accepted), self._eog)[0])
-            accepted += 1
+            self._take(job, run, best(self._llama.logits(row), self._eog)[0])
         if draft:
-            self.drafter.kept(len(draft), accepted)
             self._llama.cut(run.seq, len(self.ledger.tokens(run.seq)))
 
     def _book_prompt(self, job: Job, run: Run, count: int) -> None:
@@ -488,6 +489,11 @@ class Scheduler:
         if busy != self._busy:
             self._busy = busy
             self._on_busy(busy)
+
+
+def _is_templated(request: Generate) -> bool:
+    """Whether it is a chat's prompt: texts of the model in tokens of its choice, and turns that may go."""
+    return any(isinstance(segment, Control) for segment in request.prompt)
 
 
 def _why(known: bool, evicted: bool, reused: int, base: int) -> Why:

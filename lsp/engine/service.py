@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from lsp.engine import protocol
+from lsp.engine import protocol, snapshots
 from lsp.engine.batching import PREFILL_BATCH
 from lsp.engine.config import EngineConfig
 from lsp.engine.llama import Llama, backend_features, can_offload, gpu_free_bytes, llama_build
@@ -223,7 +223,7 @@ class Service:
         elif scheduler and isinstance(message, Cancel):
             scheduler.cancel(client, message.id, message.branch)
         elif scheduler and isinstance(message, Forget):
-            scheduler.forget(message.key)
+            scheduler.forget(message.key, partial(snapshots.erase, message.key) if message.erase else None)
         elif isinstance(message, Recall):
             if scheduler:
                 scheduler.recall(message.id, message.key, partial(self._send_threadsafe, client))

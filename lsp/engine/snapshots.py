@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -153,13 +153,7 @@ class Snapshots:
 
     def _records(self) -> list[tuple[Path, _Record]]:
         """The snapshots, saved last first; what is no record is removed."""
-        found = []
-        for file in self._folder.glob("*.json"):
-            try:
-                found.append((file, msgspec.json.decode(file.read_bytes(), type=_Record)))
-            except (OSError, msgspec.MsgspecError):
-                _remove(file)
-        return sorted(found, key=lambda pair: pair[1].saved, reverse=True)
+        return sorted(_records(self._folder.glob("*.json")), key=lambda pair: pair[1].saved, reverse=True)
 
     def _trim(self) -> None:
         """Remove the oldest snapshots, of any model, until the rest is within the limit."""
@@ -169,6 +163,21 @@ class Snapshots:
             if total <= MAX_BYTES:
                 return
             total -= status.st_size
+            _remove(file)
+
+
+def erase(prefix: str) -> None:
+    """Remove the snapshots, of any model, whose key starts with ``prefix``: what they are of was deleted."""
+    for file, record in _records((paths.cache_dir() / "kv").glob("*/*.json")):
+        if record.key.startswith(prefix):
+            _remove(file)
+
+
+def _records(files: Iterable[Path]) -> Iterator[tuple[Path, _Record]]:
+    for file in files:
+        try:
+            yield file, msgspec.json.decode(file.read_bytes(), type=_Record)
+        except (OSError, msgspec.MsgspecError):
             _remove(file)
 
 

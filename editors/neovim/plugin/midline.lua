@@ -5,14 +5,18 @@ end
 vim.g.loaded_midline = true
 
 vim.api.nvim_create_user_command('Midline', function(args)
-  require('midline').command(args.args)
+  require('midline').command(args.args, args)
 end, {
-  nargs = '?',
-  desc = 'midline: status, why, restart, enable or disable',
-  complete = function(lead)
+  nargs = '*',
+  range = true,
+  desc = 'midline: chat, ask, edit, explain, status, …',
+  complete = function(lead, line)
+    if line:match('Midline%s+%S+%s') then
+      return {} -- the words behind a name are the user's own
+    end
     return vim.tbl_filter(function(name)
       return vim.startswith(name, lead)
-    end, { 'disable', 'enable', 'restart', 'status', 'why' })
+    end, require('midline.commands').names())
   end,
 })
 

@@ -1,4 +1,4 @@
---- midline in Neovim: starts the server, shows its suggestions, and says how it is doing.
+--- midline in Neovim: starts the server, shows what it suggests, answers and edits, and says how it is doing.
 local suggestion = require('midline.suggestion')
 
 local M = {}
@@ -21,6 +21,32 @@ M.config = {
     dismiss = '<C-]>',
     next = '<M-]>',
     previous = '<M-[>',
+  },
+  chat = {
+    split = 'right', -- or 'left', 'below', 'above'
+    size = 0.4, -- of the screen; above 1: columns or lines
+    prompt_height = 4,
+    keymaps = {
+      send = '<CR>', -- in Normal mode
+      send_insert = '<C-s>',
+      stop = '<C-c>',
+      close = 'q',
+      new = 'gn',
+      jump = '<CR>', -- in the conversation
+      yank = 'gy',
+      put = 'gp',
+    },
+  },
+  edit = {
+    keymaps = { -- while an edit is shown
+      accept = 'do',
+      reject = 'dp',
+      accept_all = 'dO',
+      reject_all = 'dP',
+      next = ']c',
+      previous = '[c',
+      stop = '<C-c>', -- while it is being written
+    },
   },
 }
 
@@ -103,13 +129,31 @@ local function lsp_config()
       ['midline/partial'] = function(_, params, ctx)
         suggestion.grow(ctx.client_id, params)
       end,
+      ['$/progress'] = function(err, params, ctx)
+        local stream = package.loaded['midline.stream']
+        if not (stream and stream.take(params)) then
+          return vim.lsp.handlers['$/progress'](err, params, ctx)
+        end
+      end,
     },
+    capabilities = {
+      experimental = { midline = { askEdit = true } },
+      workspace = { workspaceEdit = { documentChanges = true } }, -- as Neovim does, and doesn't say
+    },
+    commands = require('midline.actions').commands,
     on_init = function(client)
       suggestion.watch(client)
+      require('midline.actions').watch(client)
     end,
     on_attach = attach,
     on_exit = function(_, _, client_id)
       states[client_id] = nil
+      local stream = package.loaded['midline.stream']
+      if stream then
+        vim.schedule(function()
+          stream.client_gone(client_id)
+        end)
+      end
     end,
   }
 end
@@ -204,18 +248,21 @@ function M.engine_state()
   return client and states[client.id] or ''
 end
 
---- What `:Midline NAME` does; without a name, `status`.
----@param name string
-function M.command(name)
+--- What `:Midline NAME …` does; without a name, `status`.
+---@param words string the name, and what stands behind it
+---@param range? { range: integer, line1: integer, line2: integer } as a user command is given
+function M.command(words, range)
   if not M.is_setup then
     return M.notify('not set up. Put require("midline").setup() in your configuration.', vim.log.levels.ERROR)
   end
+  local name, rest = words:match('^%s*(%S*)%s*(.-)%s*$')
   local commands = require('midline.commands')
-  local run = commands[name == '' and 'status' or name]
+  local run = commands.all[name == '' and 'status' or name]
   if not run then
-    return M.notify(('no command `%s`: status, why, restart, enable or disable.'):format(name), vim.log.levels.ERROR)
+    local known = table.concat(commands.names(), ', ')
+    return M.notify(('no command `%s`. There are: %s.'):format(name, known), vim.log.levels.ERROR)
   end
-  run()
+  run(rest, range or { range = 0 })
 end
 
 return M

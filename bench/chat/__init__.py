@@ -1,0 +1,1 @@
+"""Measures chat: retrieval and citations, edits, follow-ups, drafting."""

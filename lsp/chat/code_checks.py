@@ -1,0 +1,85 @@
+"""What is wrong with code that a model wrote in the place of some lines."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node
+
+from lsp.completion.syntax import errors, parse
+
+_ELIDED = re.compile(
+    r"^[ \t]*(?:\#|//|--|/\*|\*)?[ \t]*(?:\.\.\.|…)[^\n]*$"
+    r"|^[ \t]*(?:\#|//|--|/\*)[^\n]*\b(?:rest of|remaining|existing|same as|unchanged|as before|other code)\b[^\n]*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+def new_error(before: str, after: str, language: str) -> tuple[int, str] | None:
+    """The first place where a document doesn't parse that did before: its line, from 1, and its text; None if none."""
+    was, now = parse(before, language), parse(after, language)
+    if now is None:
+        return None
+    found = sorted(errors(now), key=lambda node: node.start_byte)
+    if len(found) <= (len(list(errors(was))) if was else 0):
+        return None
+    line = found[0].start_point[0]
+    return line + 1, after.encode().split(b"\n")[line].decode("utf-8", "replace").strip("\r")
+
+
+def elided(before: str, after: str) -> str | None:
+    """A line of ``after`` that stands for code left out; None where there is none, or ``before`` has it too."""
+    lines = (found.group().strip() for found in _ELIDED.finditer(after))
+    return next((line for line in lines if line not in before), None)
+
+
+def same_code(one: str, other: str) -> bool:
+    """Whether two pieces of code are the same but for space at line ends and empty lines."""
+    return _bare(one) == _bare(other)
+
+
+def _bare(code: str) -> list[str]:
+    return [line.rstrip() for line in code.splitlines() if line.strip()]
+
+
+def same_program(one: str, other: str, language: str) -> bool:
+    """Whether two pieces of code differ in nothing but comments, docstrings and space."""
+    first, second = parse(one, language), parse(other, language)
+    if first is None or second is None:
+        return same_code(one, other)
+    return _words(first) == _words(second)
+
+
+def prose(code: str, language: str) -> list[range]:
+    """Where comments and docstrings stand, in characters."""
+    root = parse(code, language)
+    found: list[range] = []
+    nodes = [root] if root else []
+    source = code.encode()
+    while nodes:
+        node = nodes.pop()
+        if "comment" in node.type or _is_docstring(node):
+            start, end = (len(source[:at].decode("utf-8", "replace")) for at in (node.start_byte, node.end_byte))
+            found.append(range(start, end))
+        else:
+            nodes.extend(node.children)
+    return found
+
+
+def _words(root: Node) -> list[bytes]:
+    """The tree's tokens in order, without comments and docstrings; strings are one token."""
+    found: list[bytes] = []
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if "comment" in node.type or _is_docstring(node):
+            continue
+        if node.child_count == 0 or node.type == "string":
+            found.append(node.text or b"")
+        else:
+            nodes.extend(reversed(node.children))
+    return found
+
+
+def _is_docstring(node: Node) -> bool:
+    return node.type == "expression_statement" and node.child_count == 1 and node.children[0].type == "string"
