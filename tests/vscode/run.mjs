@@ -10,7 +10,9 @@ const bench = new Workbench(options);
 bench.models = path.join(options.home, 'data', 'models');
 bench.installModel = () => {
   for (const file of options.model) {
-    fs.symlinkSync(file, path.join(bench.models, path.basename(file)));
+    const link = path.join(bench.models, path.basename(file));
+    fs.rmSync(link, { force: true });
+    fs.symlinkSync(file, link);
   }
 };
 for (const [name, text] of Object.entries(PROJECT)) {
@@ -27,17 +29,17 @@ try {
   await bench.start();
   await bench.open();
   tell({ name: 'start', ok: true, seconds: (Date.now() - begun) / 1000 });
-  const first = SCENARIOS[0].name;
-  if (!options.names.includes(first)) {
-    bench.installModel();
-  }
   for (const scenario of SCENARIOS.filter(({ name }) => options.names.includes(name))) {
+    if (scenario !== SCENARIOS[0]) {
+      bench.installModel(); // also where the first one, which does so, failed or isn't wanted
+    }
     begun = Date.now();
     try {
       const found = await scenario(bench);
       tell({ name: scenario.name, ok: true, seconds: (Date.now() - begun) / 1000, found });
     } catch (error) {
       await bench.screenshot(`failed-${scenario.name}`).catch(() => {});
+      await bench.recover().catch(() => {});
       tell({ name: scenario.name, ok: false, seconds: (Date.now() - begun) / 1000, error: error.stack });
     }
   }

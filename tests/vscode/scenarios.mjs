@@ -1,5 +1,6 @@
 // What a user does, in the order in which they run: one workbench serves all of them.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { measureKeys } from './latency.mjs';
@@ -43,9 +44,13 @@ async function first_start_without_a_model(bench) {
   await bench.command('Terminal: Kill the Active Terminal Instance');
   bench.installModel();
   await bench.edit('absolute.py', 3);
-  await bench.page.keyboard.type('i'); // the server looks again when it is asked
+  await until(async () => {
+    await bench.page.keyboard.type('i'); // the server looks again when it is asked, though not at each key
+    await bench.page.waitForTimeout(500);
+    await bench.page.keyboard.press('Backspace');
+    return /^(loading|check|sync)/.test(await bench.status());
+  }, 'the model to be found');
   await bench.awaitStatus(/^(check|sync) midline$/);
-  await bench.page.keyboard.press('Backspace');
 }
 
 async function ghost_text_is_accepted_and_saved(bench) {
@@ -111,7 +116,7 @@ async function keys_until_ghost_text(bench) {
 async function status_tells_figures_and_switches(bench) {
   await bench.edit('absolute.py', 1);
   await bench.awaitStatus(/^check midline$/);
-  await bench.page.locator('.statusbar-item[id="midline.midline.status"]').hover();
+  await bench.page.locator('.statusbar-item[id="midline.midline.midline.status"]').hover();
   const hover = bench.page.locator('.monaco-hover').filter({ hasText: 'Memory' });
   await hover.waitFor();
   const text = await hover.textContent();
@@ -180,6 +185,54 @@ async function chat_is_stopped_and_kept(bench) {
   await until(async () => (await chat.locator('article.user').count()) === 2, 'both questions, as they were kept');
   await bench.command('midline: New Conversation');
   await chat.locator('.empty').waitFor();
+}
+
+async function an_edit_is_previewed_and_applied(bench) {
+  const before = 'def half(x):\n    return x / 2\n';
+  await bench.write('edited.py', before);
+  await bench.edit('edited.py', 2, 1);
+  await bench.command('midline: Edit…');
+  const input = bench.page.locator('.quick-input-widget input[type="text"]');
+  await input.waitFor();
+  await input.fill('Add a docstring: Return half of x.');
+  await bench.page.keyboard.press('Enter');
+  await bench.page.locator('.tab.active').filter({ hasText: 'midline: edited.py' }).waitFor();
+  await bench.page.locator('.diff-editor .line-insert').first().waitFor();
+  await bench.screenshot('edit');
+  assert.equal(bench.read('edited.py'), before, 'nothing is changed before it is accepted');
+  await bench.page.locator('.editor-actions .action-label[aria-label*="Accept the Edit"]').click();
+  await bench.page.locator('.tab.active[data-resource-name="edited.py"]').waitFor();
+  await bench.save('edited.py', (text) => text.includes('"""'));
+  const text = bench.read('edited.py');
+  assert.match(text, /def half\(x\):/);
+  assert.match(text, /return x \/ 2/);
+  // The second one is discarded, with a key: the file stays as it is.
+  await bench.edit('edited.py', 1);
+  await bench.command('midline: Edit…');
+  await input.waitFor();
+  await input.fill('Rename the parameter x to number.');
+  await bench.page.keyboard.press('Enter');
+  await bench.page.locator('.tab.active').filter({ hasText: 'midline: edited.py' }).waitFor();
+  await bench.page.locator('.diff-editor .line-insert').first().waitFor();
+  await bench.page.keyboard.press('Escape');
+  await bench.page.locator('.tab').filter({ hasText: 'midline: edited.py' }).waitFor({ state: 'hidden' });
+  assert.equal(bench.read('edited.py'), text);
+  return { text };
+}
+
+async function a_commit_message_is_written(bench) {
+  await bench.write('added.py', 'def triple(x):\n    return 3 * x\n');
+  execFileSync('git', ['add', 'added.py'], { cwd: bench.workspace });
+  await bench.command('View: Show Source Control');
+  const button = bench.page.locator('.scm-view, .pane-header').locator('[aria-label*="Write a Commit Message"]').first();
+  await bench.page.locator('.scm-input').first().hover();
+  await button.click();
+  const input = bench.page.locator('.scm-input .view-lines').first();
+  const message = await until(async () => ((await input.textContent()) ?? '').trim(), 'a message in the input');
+  assert.ok(message.length > 5, message);
+  await bench.screenshot('commit');
+  await bench.command('View: Show Explorer');
+  return { message };
 }
 
 async function engine_killed_and_back(bench) {
@@ -251,6 +304,8 @@ export const SCENARIOS = [
   status_tells_figures_and_switches,
   chat_streams_and_cites,
   chat_is_stopped_and_kept,
+  an_edit_is_previewed_and_applied,
+  a_commit_message_is_written,
   engine_killed_and_back,
   bad_programs_are_told_once_with_the_cure,
   untrusted_workspace_runs_nothing_of_its_own,

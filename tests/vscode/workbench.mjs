@@ -7,7 +7,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 
 /** How long anything may take on a busy machine before a test gives up; no test depends on it otherwise. */
-export const PATIENCE = 90_000;
+export const PATIENCE = Number(process.env.MIDLINE_TEST_PATIENCE ?? 60_000);
 
 const GHOST = '.ghost-text-decoration, .ghost-text-decoration-preview, .ghost-text';
 // What would make tests depend on something else than midline.
@@ -21,6 +21,7 @@ const SETTINGS = {
   'files.autoSave': 'off',
   'git.openRepositoryInParentFolders': 'never',
   'security.workspace.trust.enabled': false,
+  'terminal.integrated.gpuAcceleration': 'off', // or its text is a picture
   'telemetry.telemetryLevel': 'off',
   'update.mode': 'none',
   'window.commandCenter': false,
@@ -117,19 +118,22 @@ export class Workbench {
     await this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: title }).first().click();
   }
 
-  /** Open a file with the cursor at the end of a line, from 1. */
+  /** Open a file with the cursor in a line, from 1: at its end, or at a column, from 1. */
   async edit(name, line, column) {
-    await this.page.keyboard.press('Control+p');
+    const row = this.page.locator('.explorer-folders-view .monaco-list-row').filter({ hasText: name });
+    await row.dblclick();
+    await this.page.locator(`.tab.active[data-resource-name="${name}"]`).waitFor();
+    await this.page.locator('.editor-instance .view-line').first().waitFor();
+    await this.page.keyboard.press('Control+g');
     const input = this.page.locator('.quick-input-widget input[type="text"]');
     await input.waitFor();
-    await input.fill(`${name}:${line}${column ? `:${column}` : ''}`);
-    await this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: path.basename(name) }).first().waitFor();
+    await input.fill(`:${line}${column ? `:${column}` : ''}`);
     await this.page.keyboard.press('Enter');
-    await this.page.locator(`.tab.active[data-resource-name="${path.basename(name)}"]`).waitFor();
-    await until(async () => (await this.position()).startsWith(`Ln ${line},`), `the cursor in line ${line}`);
+    await input.waitFor({ state: 'hidden' });
     if (!column) {
       await this.page.keyboard.press('End');
     }
+    await until(async () => (await this.position()).startsWith(`Ln ${line},`), `the cursor in line ${line}`);
   }
 
   /** `Ln 3, Col 5 (10 selected)` */
@@ -142,13 +146,10 @@ export class Workbench {
     await until(() => holds(this.read(name)), `${name} on disk; it holds ${JSON.stringify(this.read(name))}`);
   }
 
-  /** Close all editors, throwing away what is unsaved. */
-  async closeEditors() {
-    await this.command('View: Revert and Close Editor').catch(() => {});
-    await this.command('View: Close All Editors');
-    const discard = this.page.locator('.monaco-dialog-box .monaco-button').filter({ hasText: "Don't Save" });
-    if (await discard.isVisible()) {
-      await discard.click();
+  /** Leave whatever a failed scenario was in the middle of. */
+  async recover() {
+    for (let times = 0; times < 3; times++) {
+      await this.page.keyboard.press('Escape');
     }
   }
 
@@ -173,7 +174,7 @@ export class Workbench {
 
   /** The status-bar item's icon and text, as `check midline`. */
   async status() {
-    const item = this.page.locator('.statusbar-item[id="midline.midline.status"]');
+    const item = this.page.locator('.statusbar-item[id="midline.midline.midline.status"]');
     const icons = await item.locator('.codicon').evaluateAll((found) => found.map((one) => one.className));
     const icon = /codicon-([\w-]+)/.exec(icons[0] ?? '')?.[1] ?? '';
     return `${icon} ${((await item.textContent()) ?? '').trim()}`;

@@ -7,8 +7,8 @@ export interface Values {
   readonly workspaceFolderValue?: unknown;
 }
 
-/** Settings of the extension itself, which the server doesn't know. */
-const OWN = new Set(['path', 'trace.server']);
+/** The extension's own setting, which the server doesn't know. */
+const OWN = 'path';
 
 /**
  * What the server is sent.
@@ -21,7 +21,7 @@ const OWN = new Set(['path', 'trace.server']);
 export function chosen(names: readonly string[], inspect: (name: string) => Values | undefined): Record<string, unknown> {
   const sent: Record<string, unknown> = {};
   for (const name of names) {
-    const values = OWN.has(name) ? undefined : inspect(name);
+    const values = name === OWN ? undefined : inspect(name);
     const value = values?.workspaceFolderValue ?? values?.workspaceValue ?? values?.globalValue;
     if (value !== undefined && value !== null) {
       sent[name] = value;
@@ -38,7 +38,8 @@ export function withLanguage(languages: readonly string[], language: string, on:
     return listsSome ? [...others, language] : others;
   }
   // Where languages are listed, leaving one out is enough, unless it was the only one: an empty list means all.
-  return listsSome && others.some((entry) => !entry.startsWith('!')) ? others : [...others, `!${language}`];
+  const left = others.some((entry) => !entry.startsWith('!'));
+  return left ? others : [...languages.filter((entry) => entry !== `!${language}`), `!${language}`];
 }
 
 /** Whether `completion.languages` asks for completions in a language. */
