@@ -120,6 +120,9 @@ export class Workbench {
 
   /** Open a file with the cursor in a line, from 1: at its end, or at a column, from 1. */
   async edit(name, line, column) {
+    if (!(await this.page.locator('.explorer-folders-view').isVisible())) {
+      await this.page.keyboard.press('Control+Shift+e');
+    }
     const row = this.page.locator('.explorer-folders-view .monaco-list-row').filter({ hasText: name });
     await row.dblclick();
     await this.page.locator(`.tab.active[data-resource-name="${name}"]`).waitFor();

@@ -53,6 +53,11 @@ export function makeClient(program: string, output: vscode.LogOutputChannel, han
     initializationFailedHandler: () => false,
     middleware: {
       provideInlineCompletionItems: handlers.provideInlineCompletionItems,
+      // At each move of the cursor, VS Code asks whether to show the lightbulb: where there is nothing to fix, no.
+      provideCodeActions: (document, range, context, token, next) =>
+        context.triggerKind === vscode.CodeActionTriggerKind.Automatic && context.diagnostics.length === 0
+          ? []
+          : next(document, range, context, token),
       executeCommand: (name, args, next) => handlers.command(name, args) ?? next(name, args),
       workspace: {
         configuration: (params, token, next) =>

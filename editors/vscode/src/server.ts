@@ -11,12 +11,15 @@ import type { Server as State, Status } from './status/describe.ts';
 
 type Hooks = Pick<Handlers, 'message' | 'command' | 'provideInlineCompletionItems'>;
 
+const REFRESH_MS = 1_500;
+
 export class Server implements vscode.Disposable {
   private client: Client | undefined;
   private readonly restarts = new Restarts();
   private readonly changed = new vscode.EventEmitter<void>();
   private readonly started = new vscode.EventEmitter<Client>();
   private timer: NodeJS.Timeout | undefined;
+  private refreshing: NodeJS.Timeout | undefined;
   /** Counts starts and stops: a start that was overtaken ends itself. */
   private life = 0;
   private settled: Promise<unknown> = Promise.resolve();
@@ -67,6 +70,15 @@ export class Server implements vscode.Disposable {
     await this.settled;
   }
 
+  /** Ask for the figures before long: the server tells them by itself only when the engine's state changes. */
+  refresh(): void {
+    this.refreshing ??= setTimeout(() => {
+      this.refreshing = undefined;
+      const life = this.life;
+      this.running?.sendRequest<Status>('midline/status', {}).then((status) => this.told(life, status), () => undefined);
+    }, REFRESH_MS);
+  }
+
   /** The settings have changed. */
   configure(): void {
     const settings = { midline: this.settings() };
@@ -75,6 +87,7 @@ export class Server implements vscode.Disposable {
 
   dispose(): void {
     void this.stop();
+    clearTimeout(this.refreshing);
     this.changed.dispose();
     this.started.dispose();
   }

@@ -52,6 +52,7 @@ export class Suggestions implements vscode.Disposable {
       return undefined;
     }
     const answer = await next(document, position, context, token);
+    this.server?.refresh();
     const items = Array.isArray(answer) ? answer : (answer?.items ?? []);
     const [first] = items;
     const id: unknown = first?.command?.arguments?.[0];

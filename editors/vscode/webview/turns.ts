@@ -91,8 +91,10 @@ export class Turns {
       parts.push(make('p', { class: turn.error ? 'error' : 'note', role: turn.error ? 'alert' : undefined }, note));
     }
     if (turn.citations?.length) {
-      const list = turn.citations.map((citation) => make('li', {}, button(named(citation), () => open(citation), { class: 'citation' })));
-      parts.push(make('details', { class: 'sources', open: true }, make('summary', {}, words.sources), make('ul', {}, ...list)));
+      parts.push(places(words.sources, turn.citations, true));
+    }
+    if (turn.context?.length) {
+      parts.push(places(words.shown, turn.context, !turn.citations?.length));
     }
     return parts;
   }
@@ -106,6 +108,11 @@ export class Turns {
       this.element.scrollTop = this.element.scrollHeight;
     }
   }
+}
+
+function places(title: string, citations: readonly Citation[], unfolded: boolean): HTMLElement {
+  const list = citations.map((citation) => make('li', {}, button(named(citation), () => open(citation), { class: 'citation' })));
+  return make('details', { class: 'sources', open: unfolded }, make('summary', {}, title), make('ul', {}, ...list));
 }
 
 function heading(text: string): HTMLElement {

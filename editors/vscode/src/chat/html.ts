@@ -38,6 +38,7 @@ function words(): Words {
     insert: t('Insert at cursor'),
     apply: t('Apply…'),
     sources: t('Sources'),
+    shown: t('What the model was shown'),
     reasoning: t('Reasoning'),
     empty: t('Ask about the code in this folder. The model runs on this machine, and nothing leaves it.'),
     hint: t('Enter sends, Shift+Enter begins a line, @ names a file or symbol'),

@@ -69,6 +69,7 @@ export interface Words {
   readonly insert: string;
   readonly apply: string;
   readonly sources: string;
+  readonly shown: string;
   readonly reasoning: string;
   readonly empty: string;
   readonly hint: string;

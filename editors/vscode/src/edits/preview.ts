@@ -22,6 +22,7 @@ interface Open extends Proposal {
 export class Previews implements vscode.TextDocumentContentProvider, vscode.Disposable {
   private open: Open | undefined;
   private count = 0;
+  private hint: vscode.Disposable | undefined;
   private readonly changed = new vscode.EventEmitter<vscode.Uri>();
   private readonly registered: vscode.Disposable;
   readonly onDidChange = this.changed.event;
@@ -71,6 +72,8 @@ export class Previews implements vscode.TextDocumentContentProvider, vscode.Disp
     await vscode.commands.executeCommand('vscode.diff', before, virtual, `midline: ${name} ${size(hunks)} (${proposal.title})`, {
       preview: true,
     } satisfies vscode.TextDocumentShowOptions);
+    const keys = process.platform === 'darwin' ? ['⌘↩', 'Esc'] : ['Ctrl+Enter', 'Esc'];
+    this.hint = vscode.window.setStatusBarMessage(`$(diff) ${vscode.l10n.t('midline: {0} accepts the edit, {1} discards it', ...keys)}`);
     return true;
   }
 
@@ -123,6 +126,7 @@ export class Previews implements vscode.TextDocumentContentProvider, vscode.Disp
 
   private forget(): void {
     this.open = undefined;
+    this.hint?.dispose();
     void vscode.commands.executeCommand('setContext', 'midline.previewing', false);
   }
 }
