@@ -29,8 +29,7 @@
        (ready (wait-for (lambda ()
                           (let ((status (jsonrpc-request server :midline/status (make-hash-table))))
                             (equal "ready" (plist-get (plist-get status :engine) :state)))))))
-  (goto-char (point-min))
-  (search-forward "if ")
+  (goto-char (1- (point-max))) ; the end of the last line
   (let* ((place (plist-get (eglot--TextDocumentPositionParams) :position))
          (actions (jsonrpc-request server :textDocument/codeAction
                                    (list :textDocument (eglot--TextDocumentIdentifier)

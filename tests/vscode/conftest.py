@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -45,6 +46,16 @@ def vsix() -> Path:
             pytest.skip(done.stderr.strip()[-500:])
         pytest.fail(done.stderr[-3000:])
     return Path(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def npm() -> dict[str, str]:
+    """The environment in which the extension is built."""
+    sys.path.insert(0, str(ROOT / ".ci"))
+    try:
+        return importlib.import_module("workbench").environment()
+    finally:
+        sys.path.remove(str(ROOT / ".ci"))
 
 
 @pytest.fixture(scope="session")

@@ -146,7 +146,7 @@ export class Workbench {
 
   async save(name, holds) {
     await this.page.keyboard.press('Control+s');
-    await until(() => holds(this.read(name)), `${name} on disk; it holds ${JSON.stringify(this.read(name))}`);
+    await until(() => holds(this.read(name)), () => `${name} on disk; it holds ${JSON.stringify(this.read(name))}`);
   }
 
   /** Leave whatever a failed scenario was in the middle of. */

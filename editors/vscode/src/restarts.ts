@@ -1,6 +1,6 @@
 /** When a server that ended is started again, and when no more. */
 
-const DELAYS_MS = [500, 2_000, 8_000, 30_000];
+const DELAYS_MS = [250, 1_000, 3_000, 8_000];
 /** A server that ran for so long has not crashed for what crashed the one before. */
 const STABLE_MS = 120_000;
 
