@@ -103,13 +103,12 @@ async function a_word_is_accepted_and_told(bench) {
   await bench.page.keyboard.type('print(');
   const ghost = await bench.awaitGhost();
   const told = executed(bench, 'midline.partlyAccepted').length;
-  for (let words = 0; words < 2; words++) { // the first one may be a single character, which looks like a key
-    await bench.page.keyboard.press('Control+ArrowRight');
-  }
-  const [{ message }] = await until(() => {
+  const [{ message }] = await until(async () => {
+    await bench.page.keyboard.press('Control+ArrowRight'); // the first words may be single characters, which look like keys
+    await bench.page.waitForTimeout(500);
     const all = executed(bench, 'midline.partlyAccepted').slice(told);
     return all.length && all;
-  }, 'the server to hear of the part');
+  }, 'the server to hear of a part');
   const [id, characters] = message.params.arguments;
   assert.equal(typeof id, 'string');
   assert.ok(characters > 1 && characters < ghost.length, `${characters} of ${ghost.length}`);
@@ -207,7 +206,7 @@ async function an_edit_is_previewed_and_applied(bench) {
   await bench.screenshot('edit');
   assert.equal(bench.read('edited.py'), before, 'nothing is changed before it is accepted');
   await bench.page.locator('.editor-actions .action-label[aria-label*="Accept the Edit"]').click();
-  await bench.page.locator('.tab.active[data-resource-name="edited.py"]').waitFor();
+  await bench.page.locator('.tab').filter({ hasText: 'midline: edited.py' }).waitFor({ state: 'hidden' });
   await bench.save('edited.py', (text) => text.includes('"""'));
   const text = bench.read('edited.py');
   assert.match(text, /def half\(x\):/);
@@ -259,20 +258,20 @@ async function engine_killed_and_back(bench) {
 async function bad_programs_are_told_once_with_the_cure(bench) {
   const broken = path.join(bench.root, 'broken');
   fs.writeFileSync(broken, '#!/bin/sh\necho "no module named lsp" >&2\nexit 1\n', { mode: 0o755 });
-  await bench.set({ 'midline.path': broken });
+  await bench.setPath(broken);
   const told = await bench.notification('stopped five times');
   await bench.awaitStatus(/^error midline$/);
   await bench.screenshot('crash-loop');
   assert.equal(await bench.page.locator('.notification-toast').filter({ hasText: 'midline' }).count(), 1);
   await told.getByRole('button', { name: 'Show Output' }).waitFor();
   await bench.clearNotifications();
-  await bench.set({ 'midline.path': path.join(bench.root, 'nowhere') });
+  await bench.setPath(path.join(bench.root, 'nowhere'));
   const missing = await bench.notification('no program that can be run');
   await missing.getByRole('button', { name: 'Set Up…' }).click();
   await bench.page.locator('.getting-started-category, .gettingStartedDetailsContent').filter({ hasText: 'Install midline' }).first().waitFor();
   await bench.screenshot('walkthrough');
   await bench.clearNotifications();
-  await bench.set({ 'midline.path': '' });
+  await bench.setPath('');
   await bench.awaitStatus(/^(check|sync) midline$/);
 }
 

@@ -62,6 +62,7 @@ export class Workbench {
     this.url = `http://127.0.0.1:${port}`;
     const folders = ['--user-data-dir', path.join(this.root, 'data'), '--extensions-dir', path.join(this.root, 'extensions')];
     await this.set({});
+    await this.setPath('');
     await promisify(execFile)('code-server', [...folders, '--install-extension', this.vsix], { env });
     const log = fs.openSync(path.join(this.root, 'code-server.log'), 'w');
     const arguments_ = ['--auth', 'none', '--bind-addr', `127.0.0.1:${port}`, '--disable-telemetry', '--disable-update-check'];
@@ -95,9 +96,18 @@ export class Workbench {
   /** Change the user's settings; they are in force when the workbench has read the file. */
   async set(settings) {
     Object.assign(this.userSettings, settings);
-    const file = path.join(this.root, 'data', 'User', 'settings.json');
+    this.writeSettings('User', { ...SETTINGS, ...this.userSettings });
+  }
+
+  /** Say which program to run: a setting of the machine where the files are. */
+  async setPath(program) {
+    this.writeSettings('Machine', program ? { 'midline.path': program } : {});
+  }
+
+  writeSettings(whose, settings) {
+    const file = path.join(this.root, 'data', whose, 'settings.json');
     fs.mkdirSync(path.dirname(file), { recursive: true });
-    fs.writeFileSync(file, JSON.stringify({ ...SETTINGS, ...this.userSettings }));
+    fs.writeFileSync(file, JSON.stringify(settings));
   }
 
   async write(name, text) {

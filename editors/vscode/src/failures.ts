@@ -10,7 +10,8 @@ export function reason(error: unknown): string | undefined {
   if (error instanceof vscode.CancellationError || code === CANCELLED) {
     return undefined;
   }
-  if (code === UNKNOWN) {
+  // A command that the server doesn't know is wrong parameters to it.
+  if (code === UNKNOWN || /Command name '[\w.]+' is not defined/.test(String(error))) {
     return vscode.l10n.t("the server that runs here can't do this yet. Update midline.");
   }
   return error instanceof Error ? error.message : String(error);

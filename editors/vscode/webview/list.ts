@@ -5,7 +5,7 @@ import { button, make, send, words } from './page.ts';
 export function conversations(list: readonly Conversation[], current: string, back: () => void): HTMLElement {
   const rows = list.map(({ id, title, changed }) => {
     const act = (kind: 'continue' | 'rename' | 'delete' | 'export') => () => send({ kind, id, title });
-    const when = new Date(changed * 1000).toLocaleString(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short' });
+    const when = new Date(changed).toLocaleString(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short' });
     const name = button(title, act('continue'), { class: 'title', 'aria-current': id === current ? 'true' : undefined });
     const tools = make(
       'div',

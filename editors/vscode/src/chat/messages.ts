@@ -23,8 +23,8 @@ export interface Turn {
 export interface Conversation {
   readonly id: string;
   readonly title: string;
-  /** Seconds since 1970. */
-  readonly changed: number;
+  /** When something was said in it last, as ISO 8601 has it. */
+  readonly changed: string;
 }
 
 /** The code that goes with the next question. */
