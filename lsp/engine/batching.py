@@ -55,8 +55,8 @@ def compose(jobs: list[Job], ledger: Ledger, *, cuttable: bool) -> Batch:
 
 
 def size_of(batch: Batch) -> int:
-    """How many tokens a batch computes."""
-    return sum(count for _, _, count in batch)
+    """How many tokens a batch computes, guesses included."""
+    return sum(count + len(run.draft) for _, run, count in batch)
 
 
 def _up_to_checkpoint(run: Run, count: int, held: int) -> int:
