@@ -32,12 +32,19 @@ class Written:
         code: what stands in its block, with what was written for it (``begun``).
         reason: why it ended: ``eog``, ``length``, ``repetition``.
         pieces: the tokens of the code that are its own: where in ``code`` each begins, and its logprob.
+        before: the logarithm of how likely ``begun`` is.
     """
 
     said: str
     code: str
     reason: str
     pieces: list[tuple[int, float]] = field(default_factory=list)
+    before: float = 0.0
+
+    @property
+    def likelihood(self) -> float:
+        """The logarithm of how likely the model finds it, what was written for it included."""
+        return self.before + sum(sure for _, sure in self.pieces)
 
 
 @dataclass
@@ -63,6 +70,7 @@ class Writer:
         on_text: OnText = lambda text: None,
         *,
         begun: str = "",
+        sure: float = 0.0,
         otherwise: bool = False,
         ended: Callable[[str], bool] = lambda code: False,
     ) -> Written:
@@ -74,6 +82,7 @@ class Writer:
             max_tokens: the most that it may write.
             on_text: told of each piece of code as it comes.
             begun: code that the answer begins with.
+            sure: the logarithm of how likely that is.
             otherwise: whether to go on with the second best token instead of the best.
             ended: whether the code so far is all that is wanted.
 
@@ -119,7 +128,7 @@ class Writer:
             return Written(thinking.answer, written, reason or generation.reason)
         block.feed("".join(held))
         said = f"{fence}{self.language}\n{block.code.rstrip()}\n{fence}"
-        return Written(said, block.code.strip("\n"), reason or generation.reason, pieces)
+        return Written(said, block.code.strip("\n"), reason or generation.reason, pieces, sure)
 
 
 def added(one: Usage, other: Usage) -> Usage:

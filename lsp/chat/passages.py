@@ -41,8 +41,13 @@ class Passage:
     @cached_property
     def code(self) -> str:
         r"""The lines without their common indentation, ``\n`` between them and none behind the last."""
-        lines = with_plain_breaks(self.text).rstrip("\n").split("\n")
+        lines = with_plain_breaks(self.text).strip("\n").split("\n")
         return "\n".join(line.removeprefix(self.indent) if line.strip() else "" for line in lines)
+
+    @property
+    def lines(self) -> int:
+        """How many lines it is."""
+        return len(split_lines(self.text)) - self.text.endswith(("\n", "\r"))
 
     @cached_property
     def newline(self) -> str:
@@ -54,8 +59,12 @@ class Passage:
         lines = self._indented_alike(code.strip("\n").split("\n"))
         strange = common_indent(lines)
         fitted = [self.indent + line.removeprefix(strange).rstrip() if line.strip() else "" for line in lines]
-        end = self.newline if self.text.endswith(("\n", "\r")) else ""
-        return self.newline.join(fitted) + end
+        return self._blank(r"\A\s*\n") + self.newline.join(fitted) + self._blank(r"(?:\r\n|\r|\n)\s*\Z")
+
+    def _blank(self, where: str) -> str:
+        """The empty lines at one end of the passage."""
+        found = re.search(where, self.text) if self.text.strip() else None
+        return found.group() if found else ""
 
     def document(self, text: str) -> str:
         """The document with ``text`` in the place of these lines."""

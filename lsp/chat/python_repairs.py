@@ -87,6 +87,18 @@ def only_definition(code: str) -> Definition | None:
     return tree.body[0]
 
 
+def loses_definition(before: str, after: str) -> bool:
+    """Whether code was one definition, and is none now."""
+    tree = parsed(after)
+    return tree is not None and only_definition(before) is not None and not any(_defines(node) for node in tree.body)
+
+
+def header(code: str) -> str:
+    """The lines that the one definition in this code begins with, up to its body."""
+    definition = only_definition(code)
+    return "".join(line + "\n" for line in code.split("\n")[: definition.body[0].lineno - 1]) if definition else ""
+
+
 def _find(old: Definition, named: list[Definition]) -> Definition | None:
     """The definition that ``old`` has become: it has its name, or is the only one of its kind."""
     inner = [node for one in named if isinstance(one, ast.ClassDef) for node in one.body if _defines(node)]
