@@ -81,20 +81,21 @@ local function show_top(diff)
   end
 end
 
-local function finish(diff)
+--- Take down all that belongs to an edit that is shown.
+local function take_down(diff)
   shown[diff.buf] = nil
-  pcall(vim.api.nvim_del_augroup_by_name, 'midline.edit:' .. diff.buf)
+  vim.api.nvim_create_augroup('midline.edit:' .. diff.buf, {})
   if vim.api.nvim_buf_is_valid(diff.buf) then
     vim.api.nvim_buf_clear_namespace(diff.buf, namespace, 0, -1)
   end
   keys.take(diff.buf, diff.actions)
-  diff.on_done(diff.accepted)
 end
 
 --- Draw what is left; end when nothing is.
 local function redraw(diff)
   if #diff.hunks == 0 then
-    return finish(diff)
+    take_down(diff)
+    return diff.on_done(diff.accepted)
   end
   vim.api.nvim_buf_clear_namespace(diff.buf, namespace, 0, -1)
   for index, hunk in ipairs(diff.hunks) do
@@ -248,7 +249,7 @@ function M.show(buf, told, on_done)
     buffer = buf,
     once = true,
     callback = function()
-      shown[buf] = nil
+      take_down(diff) -- it is reloaded, or goes
     end,
   })
   redraw(diff)
