@@ -242,7 +242,7 @@ class Answerer:
             sequence_of(conversation.id), prompt.segments, max_tokens=max_tokens, heal=False, priority="chat"
         )
         try:
-            answer.reason = await _stream(generation, thinking, on_text)
+            answer.reason = await stream(generation, thinking, on_text)
         except asyncio.CancelledError:
             answer.reason = "cancelled"
             raise
@@ -263,7 +263,7 @@ class Answerer:
             self._kept.warn(f"This answer is not kept: {error}")
 
 
-async def _stream(generation: Generating, thinking: Thinking, on_text: OnText) -> str:
+async def stream(generation: Generating, thinking: Thinking, on_text: OnText) -> str:
     """Read a generation to its end; why it ended."""
     ended = ""
     try:

@@ -164,6 +164,8 @@ class Edits:
         return proposal
 
     async def _propose(self, params: EditParams, opened: Opened, told: Told) -> Proposal:
+        if params.command not in _TITLES:
+            raise MidlineError(f"There is no command {params.command!r}.", f"There are {', '.join(_TITLES)}.")
         document = as_named(params.text_document, opened(params.text_document.uri))
         library = Library(self._host.search_index, self._host.workspace, self._host.is_private)
         # Raises where the file is private.
