@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from lsp.engine.batching import BACKGROUND_BATCH, SHORT_BATCH, Batch, compose, size_of
+from lsp.engine.batching import BACKGROUND_BATCH, Batch, compose, is_short
 from lsp.engine.drafting import Drafter
 from lsp.engine.job import Job, in_turn
 from lsp.engine.ledger import Ledger, OutOfCellsError
@@ -86,7 +86,7 @@ class Scheduler:
         self._jobs[owner, request.id] = job
         self._inbox.put(lambda: self._waiting.append(job))
         batch = self._in_batch
-        if batch and all(job.rank < other.rank for other, _, _ in batch) and size_of(batch) > SHORT_BATCH:
+        if batch and all(job.rank < other.rank for other, _, _ in batch) and not is_short(batch):
             self._llama.abort = True
 
     def cancel(self, owner: Hashable, request_id: int, branch: int | None = None) -> None:
