@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from bench.common import STDLIB, THREADS, machine, print_report
+from lsp.chat.rewriting_prompts import OPENING, question
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.engine.drafting import Drafter
 from lsp.engine.llama import Llama
@@ -56,9 +57,9 @@ class Task:
 
     @property
     def turns(self) -> list[Turn]:
-        """What the model is asked."""
-        wanted = f"Rename `{self.old}` to `{self.old}_value` in this code. Answer with the whole code."
-        return [Turn("system", "You rewrite code."), Turn("user", f"{wanted}\n\n```python\n{self.code}\n```")]
+        """What the model is asked, as it is for an edit."""
+        wanted = f"Rename the parameter `{self.old}` to `{self.old}_value`."
+        return [*OPENING, Turn("user", question(self.code, "python", wanted))]
 
 
 def tasks(count: int) -> list[Task]:
