@@ -27,7 +27,7 @@ from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.privacy import Privacy
-from lsp.searching import workspace_index
+from lsp.searching import INDEXING_SECONDS, opened_documents, workspace_index
 from lsp.settings import Settings, load
 
 MAX_PIPED_BYTES = 4_000_000
@@ -58,8 +58,11 @@ def ask_command(question: str, file: str | None, workspace: Path, *, go_on: bool
     config = chat_config(settings)
     kept = Conversations(warn=_tell)
     conversation = next((one.id for one in kept.of(workspace)), "") if go_on else ""
-    with workspace_index(workspace, settings, ranked=True) as index:
-        library = Library(index, workspace, privacy.covers)
+    with (
+        workspace_index(workspace, settings, ranked=True) as index,
+        opened_documents(workspace, settings, seconds=INDEXING_SECONDS) as documents,
+    ):
+        library = Library(index, workspace, privacy.covers, documents)
         place = _place(file, library) if file else None
         printer = _Printer(quiet=as_json)
         answer = asyncio.run(_ask(message, library, place, workspace, conversation, kept, settings, config, printer))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from indexer.chunk import Definition
 from indexer.search import Hit
@@ -67,7 +67,8 @@ def gather(
         MidlineError: a mention stands for nothing.
     """
     try:
-        return _gather(question, library, place, chars, follow_up, search)
+        gathered = _gather(question, library, place, chars, follow_up, search)
+        return replace(gathered, sources=tuple(_with_headings(source, library) for source in gathered.sources))
     except (OSError, sqlite3.Error) as error:
         return Gathered((), f"the index can't be read: {error}")
 
@@ -93,6 +94,11 @@ def _gather(
     _add_hits(asked, library, pieces)
     sources = pieces.sources()
     return Gathered(sources, "" if sources else "nothing was found")
+
+
+def _with_headings(source: Source, library: Library) -> Source:
+    section, page = library.headings_at(source.path, source.start_line)
+    return replace(source, section=section, page=page) if section or page else source
 
 
 class _Pieces:

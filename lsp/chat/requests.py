@@ -100,6 +100,10 @@ class Host(EngineHost, Protocol):
         """Whether the user keeps a file from models."""
         ...
 
+    def library(self) -> Library:
+        """What chat may read."""
+        ...
+
 
 class Chat:
     """Carries out an editor's requests.
@@ -161,7 +165,7 @@ class Chat:
     async def _ask(self, params: ChatParams, opened: Opened) -> dict[str, Any]:
         message = _message(params)
         host = self._host
-        library = Library(host.search_index, host.workspace, host.is_private)
+        library = host.library()
         named = params.text_document
         place = _place(params, named, opened(named.uri), library) if named else None
         token = params.partial_result_token
