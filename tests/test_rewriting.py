@@ -321,6 +321,42 @@ async def test_what_can_be_told_of_an_instruction(instruction: str, first: str, 
     assert told in engine.asked
 
 
+async def test_a_condition_that_is_not_there_is_begun_for_the_model() -> None:
+    engine = Engine("def mean(values):\n    return 1\n```", "not values:\n        return 0\n    return 1\n```")
+    made = await rewritten(engine, task("Return 0 if values is empty."))
+    assert engine.asked.endswith("```python\ndef mean(values):\n    if ")
+    assert made.text == "def mean(values):\n    if not values:\n        return 0\n    return 1\n"
+
+
+async def test_lines_that_nobody_wanted_gone_are_told() -> None:
+    text = "def f(x):\n    if x:\n        x = 2\n    y = x < 1\n    return y\n"
+    engine = Engine("def f(x):\n    y = x <= 1\n    return y\n```", text.replace("<", "<=") + "```")
+    made = await rewritten(engine, task("1 should count too. Fix it.", text, (1, 5)))
+    assert "2 lines less" in engine.asked
+    assert made.text == text.replace("<", "<=")
+
+
+# -- lines within a definition ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "for item in self.items:\n    total -= item.price\n```",
+        '@property\ndef total(self):\n    """The sum of all prices."""\n    total = 0\n    for item in self.items:\n'
+        "        total -= item.price\n    return total\n```",
+        'def total(self):\n    """The sum of all prices."""\n    total = 0\n    for item in self.items:\n'
+        "        total -= item.price\n    return total\n```",
+    ],
+)
+async def test_what_is_around_the_lines_is_shown_and_left_alone(answer: str) -> None:
+    engine = Engine(answer)
+    made = await rewritten(engine, task("Subtract the prices.", SHOP, (9, 10)))
+    assert "stands in this" in engine.asked
+    assert "def total(self):" in engine.asked
+    assert made.text == "        for item in self.items:\n            total -= item.price\n"
+
+
 # -- refusals --------------------------------------------------------------------------------------------------------
 
 
@@ -437,7 +473,7 @@ async def test_a_docstring_is_all_that_documenting_adds(code: str, said: str, do
     [
         ("go", "func Mean(v []int) int {\n\treturn 1\n}\n", "is the mean.\nfunc Mean", "// Mean is the mean.\n"),
         ("rust", "fn mean() -> i32 {\n    1\n}\n", "The mean.\n///\n/// One.\nfn x", "/// The mean.\n///\n/// One.\n"),
-        ("typescript", "function f() {\n  return 1;\n}\n", "One.\n * @returns 1\n */\nx", "/**\n * One.\n * @returns 1\n */\n"),
+        ("typescript", "function f() {\n  return 1;\n}\n", "One.\n * Two.\n */\nx", "/**\n * One.\n * Two.\n */\n"),
     ],
 )  # fmt: skip
 async def test_documentation_of_other_languages_is_a_comment_above(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from difflib import SequenceMatcher
 
 from tree_sitter import Node
 
@@ -46,6 +47,13 @@ def elided(before: str, after: str) -> str | None:
     """A line of ``after`` that stands for code left out; None where there is none, or ``before`` has it too."""
     lines = (found.group().strip() for found in _ELIDED.finditer(after))
     return next((line for line in lines if line not in before), None)
+
+
+def changed_lines(before: str, after: str) -> tuple[int, int]:
+    """How many lines of code went and how many came."""
+    matcher = SequenceMatcher(None, _bare(before), _bare(after), autojunk=False)
+    changes = [change for change in matcher.get_opcodes() if change[0] != "equal"]
+    return sum(end - start for _, start, end, _, _ in changes), sum(end - start for _, _, _, start, end in changes)
 
 
 def same_code(one: str, other: str) -> bool:

@@ -5,30 +5,29 @@ Nothing here changes a document: what comes back is what the lines would become.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any
 
-from indexer.languages import language_of
+from indexer.outline import outline
 from lsp.chat.annotating import type_hints, with_known_types
 from lsp.chat.answer import Engine
-from lsp.chat.code_checks import elided, new_error, prose, same_code, same_program
+from lsp.chat.code_checks import changed_lines, prose
 from lsp.chat.code_writing import OnText, Writer, Written
 from lsp.chat.documenting import Form, documentation
 from lsp.chat.history import estimated_tokens
-from lsp.chat.passages import Passage
+from lsp.chat.library import enclosing
+from lsp.chat.passages import Passage, Surroundings
 from lsp.chat.python_names import undefined
-from lsp.chat.python_repairs import header, loses_definition, renamed, repaired
-from lsp.chat.rewriting_prompts import OPENING, complaint, fenced, question
+from lsp.chat.python_repairs import header, renamed, repaired, up_to_guard
+from lsp.chat.rewriting_checks import Problem, Wish, problem_of, problem_of_tests
+from lsp.chat.rewriting_prompts import OPENING, complaint, explained, question, shown_around
 from lsp.chat.sources import Source
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.chat.testing import tests_of
-from lsp.chat.wishes import missing, renames
-from lsp.documents import split_lines
+from lsp.chat.wishes import renames
 from lsp.engine.protocol import Usage
 from lsp.errors import MidlineError
 
@@ -37,20 +36,11 @@ MAX_INSTRUCTION_CHARS = 8_000
 OTHER_WAYS = 3
 _OPENING_TOKENS = sum(estimated_tokens(turn.text) for turn in OPENING)
 _SPARE_TOKENS = 96
+# A definition of so many lines is shown around lines of it that are to be rewritten.
+_MOST_AROUND = 40
 # An edit may make code longer by so much.
 _GROWTH, _GROWTH_TOKENS = 1.5, 160
 _TEST_TOKENS = 400
-
-# What an edit may be about besides the program itself.
-_OF_WORDS = re.compile(r"doc|comment|typo|spelling|wording|format|indent|whitespace|blank|line", re.IGNORECASE)
-
-_LINE = re.compile(r"line (\d+):\s*")
-_UNDEFINED = re.compile(
-    r"(?:undefined|undeclared|unresolved|not defined|cannot find|unknown)[^`'\"]*[`'\"](\w+)[`'\"]"
-    r"|[`'\"](\w+)[`'\"][^`'\"]*(?:not defined|undefined)",
-    re.IGNORECASE,
-)
-_WORD = re.compile(r"[A-Za-z_]\w+")
 
 # What a command asks for; the user's own words follow.
 COMMANDS = {
@@ -155,13 +145,15 @@ async def rewrite(
             await attempt(turns, begun=begun, sure=sure, otherwise=True)
     elif first.problem and first.problem.kind == "lost":
         await attempt(turns, begun=f"{first.written.code}\n\n\n{header(asked.passage.code)}")
+    elif first.problem and first.problem.kind == "guard":
+        await attempt(turns, begun=up_to_guard(asked.passage.code))
     elif first.problem:
         told = complaint(first.problem.told)
         await attempt([*turns, Turn("assistant", first.written.said), Turn("user", told)])
-    best = min(tried, key=lambda one: (one.badness, -one.written.likelihood))
+    best = min(tried, key=lambda one: one.badness)
     if best.problem and best.problem.fatal:
-        told = first.problem or best.problem
-        raise MidlineError(told.message, told.cure)
+        worst = first.problem or best.problem
+        raise MidlineError(worst.message, worst.cure)
     reason = best.problem.message if best.problem else ""
     return Rewritten(best.text, len(tried), writer.usage, _ms(writer.usage, began), reason)
 
@@ -170,42 +162,31 @@ async def rewrite(
 class _Asked:
     """A task as the model reads it."""
 
-    passage: Passage
+    wish: Wish
     question: str
     max_tokens: int
     form: Form
+    surroundings: Surroundings
 
-
-@dataclass(frozen=True)
-class _Problem:
-    """What is wrong with an answer.
-
-    Args:
-        message, cure: as the user is told.
-        told: as the model is.
-        fatal: whether it can't be used at all.
-        kind: ``unchanged`` where it is just what was there, ``lost`` where the definition isn't in it.
-    """
-
-    message: str
-    told: str
-    cure: str = "Say it in other words."
-    fatal: bool = True
-    kind: Literal["", "unchanged", "lost"] = ""
+    @property
+    def passage(self) -> Passage:
+        """The lines."""
+        return self.wish.passage
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """An answer, what the lines become with it, and what is wrong with that."""
+    """An answer, what the lines become with it, what is wrong with that, and how many lines it changes."""
 
     written: Written
     text: str
-    problem: _Problem | None
+    problem: Problem | None
+    changed: int = 0
 
     @property
-    def badness(self) -> int:
-        """0 for one without a problem, 2 for one that can't be used."""
-        return 0 if self.problem is None else 1 + self.problem.fatal
+    def badness(self) -> tuple[int, float]:
+        """Whether there is a problem, and how bad; then how unlikely the answer is, and how much it changes."""
+        return 0 if self.problem is None else 1 + self.problem.fatal, self.changed - self.written.likelihood
 
 
 def _asked(task: Task, n_ctx: int, max_tokens: int) -> _Asked:
@@ -220,7 +201,9 @@ def _asked(task: Task, n_ctx: int, max_tokens: int) -> _Asked:
             f"Say it in {MAX_INSTRUCTION_CHARS:,} at the most.",
         )
     passage = Passage.of(task.text, task.start_line, task.end_line)
-    text = question(passage.code, task.language, _instruction(task), _around(task.sources))
+    surroundings = _surroundings(task)
+    around = shown_around(task.sources, surroundings.with_lines(passage), task.language)
+    text = question(passage.code, task.language, _instruction(task), around)
     form = _form(task, passage)
     size = estimated_tokens(passage.code)
     needed = _TEST_TOKENS if task.command == "tests" else round(size * _GROWTH) + _GROWTH_TOKENS
@@ -231,7 +214,21 @@ def _asked(task: Task, n_ctx: int, max_tokens: int) -> _Asked:
             f"of {max(0, int((min(room, max_tokens) - _GROWTH_TOKENS) / _GROWTH)):,} that the model has for them.",
             "Select less, or set a larger `model.n_ctx`.",
         )
-    return _Asked(passage, text, needed, form)
+    wish = Wish(passage, task.language, task.instruction, task.command == "document", bool(task.diagnostics))
+    return _Asked(wish, text, needed, form, surroundings)
+
+
+def _surroundings(task: Task) -> Surroundings:
+    """What is around lines within a definition, as far as it is short; else nothing."""
+    if task.command == "tests":
+        return Surroundings()
+    taken = outline(task.text, task.language)
+    if any(task.start_line <= one.line and one.end_line <= task.end_line for one in taken.definitions):
+        return Surroundings()
+    around = enclosing(taken, task.start_line, task.end_line)
+    if around is None or around.end_line - around.line >= _MOST_AROUND:
+        return Surroundings()
+    return Surroundings.of(task.text, around.line, task.start_line, task.end_line, around.end_line)
 
 
 def _form(task: Task, passage: Passage) -> Form:
@@ -246,28 +243,9 @@ def _form(task: Task, passage: Passage) -> Form:
     return known or Form()
 
 
-def _around(sources: tuple[Source, ...]) -> str:
-    """What the model reads of the sources, before the code."""
-    shown = "\n\n".join(fenced(source.text.strip("\n"), language_of(source.path)) for source in sources)
-    return f"Defined elsewhere, not to be repeated:\n{shown}" if shown else ""
-
-
 def _instruction(task: Task) -> str:
-    found = [_explained(diagnostic, task.text) for diagnostic in task.diagnostics]
+    found = [explained(diagnostic, task.text) for diagnostic in task.diagnostics]
     return "\n".join(part for part in [COMMANDS[task.command], task.instruction.strip(), *found] if part)
-
-
-def _explained(diagnostic: str, text: str) -> str:
-    """A diagnostic with the line that it is about in the place of its number, and the name that may be meant."""
-    place = _LINE.match(diagnostic)
-    lines = split_lines(text)
-    if place and 0 < int(place[1]) <= len(lines):
-        diagnostic = f"{diagnostic[place.end() :].rstrip('.')}, in the line `{lines[int(place[1]) - 1].strip()}`."
-    if found := _UNDEFINED.search(diagnostic):
-        name = found[1] or found[2]
-        meant = get_close_matches(name, sorted(set(_WORD.findall(text)) - {name}), 1)
-        diagnostic += f" Is `{meant[0]}` meant?" if meant else ""
-    return diagnostic
 
 
 def _least_sure(written: Written, language: str, most: int) -> list[tuple[str, float]]:
@@ -287,75 +265,35 @@ def _least_sure(written: Written, language: str, most: int) -> list[tuple[str, f
 
 def _judged(task: Task, asked: _Asked, written: Written) -> _Candidate:
     """An answer with its slips repaired, and what is wrong with it then."""
-    code, old = asked.form.fitted(written.code), asked.passage.code
+    code, old = written.code, asked.passage.code
+    if code.startswith(asked.form.begun):
+        code = asked.form.fitted(code)
     if task.command == "tests":
-        return _Candidate(written, code.rstrip() + "\n" if code.strip() else "", _problem_of_tests(task, code))
+        return _Candidate(written, f"{code.rstrip()}\n" if code.strip() else "", problem_of_tests(code, task.language))
+    if written.reason in ("length", "repetition"):
+        return _Candidate(
+            written, "", Problem("The model didn't come to an end.", "The code doesn't end.", "Select less.")
+        )
+    code = asked.surroundings.cut_from(code)
     if task.language == "python":
         code = renamed(repaired(old, code, task.instruction), renames(task.instruction, old))
-        code = _with_known_types(task, asked, code)
-    text = asked.passage.as_here(code)
-    return _Candidate(written, text, _problem(task, asked, written, code, text))
+        code = _with_known_types(asked.passage, code)
+    if asked.surroundings.repeated_in(code):
+        problem: Problem | None = Problem(
+            "The model rewrote what is around the lines.",
+            "Write only the code, nothing around it.",
+            "Select all of it.",
+        )
+    else:
+        problem = problem_of(asked.wish, code)
+    return _Candidate(written, asked.passage.as_here(code), problem, sum(changed_lines(old, code)))
 
 
-def _with_known_types(task: Task, asked: _Asked, code: str) -> str:
+def _with_known_types(passage: Passage, code: str) -> str:
     """Code whose new type hints name nothing that isn't there."""
-    document = asked.passage.document(asked.passage.as_here(code))
-    first = asked.passage.before.count("\n") + 1
-    unknown = undefined(asked.passage.code, document, first, first + code.count("\n"))
+    first = passage.before.count("\n") + 1
+    unknown = undefined(passage.code, passage.document(passage.as_here(code)), first, first + code.count("\n"))
     return with_known_types(code, unknown)
-
-
-def _problem_of_tests(task: Task, code: str) -> _Problem | None:
-    if not code.strip():
-        return _Problem("The model wrote no test that can be used.", "There is no test of it.", "Select one function.")
-    if found := new_error("", code, task.language):
-        return _Problem(f"The tests that the model wrote don't parse: {found[1].strip()[:80]}", "It doesn't parse.")
-    return None
-
-
-def _problem(task: Task, asked: _Asked, written: Written, code: str, text: str) -> _Problem | None:
-    """What is wrong with what the lines become, the worst first."""
-    old = asked.passage.code
-    if task.command == "document" and not same_program(old, code, task.language):
-        return _Problem("The model changed more than the documentation.", "Leave the code as it is.")
-    if written.reason in ("length", "repetition"):
-        return _Problem("The model didn't come to an end.", "The code doesn't end.", "Select less.")
-    if not code.strip():
-        return _Problem("The model wrote no code.", "There is no code.")
-    wants_words = task.command == "document" or _OF_WORDS.search(task.instruction)
-    if same_code(old, code) or (not wants_words and same_program(old, code, task.language)):
-        return _Problem(
-            "The model changed nothing.",
-            "Nothing has changed. Carry out the instruction.",
-            "Say it in other words, or select just the lines to change.",
-            kind="unchanged",
-        )
-    if task.language == "python" and loses_definition(old, code):
-        told = "The definition itself is missing. Write all of the code."
-        return _Problem("The model left the definition out.", told, "Select less.", kind="lost")
-    if left_out := elided(old, code):
-        told = f"`{left_out}` stands for code that was left out. Write all of it."
-        return _Problem(f"The model left code out: {left_out!r}.", told, "Select less.")
-    document = asked.passage.document(text)
-    if found := new_error(task.text, document, task.language):
-        line, at = found[0], found[1].strip()
-        return _Problem(
-            f"What the model wrote doesn't parse: line {line}: {at[:80]}", f"There is a syntax error at `{at}`."
-        )
-    return _doubt(task, asked, code, document)
-
-
-def _doubt(task: Task, asked: _Asked, code: str, document: str) -> _Problem | None:
-    """What may be wrong with code that can be used."""
-    if lacking := missing(task.instruction, asked.passage.code, code, task.language):
-        return _Problem(lacking, lacking, fatal=False)
-    if task.language == "python":
-        first = asked.passage.before.count("\n") + 1
-        old = "" if task.diagnostics else asked.passage.code  # what a tool complains of may be one of those
-        if names := undefined(old, document, first, first + code.count("\n")):
-            told = f"`{names[0]}` is not defined."
-            return _Problem(told, told, fatal=False)
-    return None
 
 
 def _ms(usage: Usage, began: float) -> dict[str, float]:

@@ -6,7 +6,22 @@ without: that all of the code is wanted back, docstring and decorator included, 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from indexer.languages import language_of
+from lsp.chat.sources import Source
 from lsp.chat.templates import Turn
+from lsp.documents import split_lines
+
+_LINE = re.compile(r"line (\d+):\s*")
+_UNDEFINED = re.compile(
+    r"(?:undefined|undeclared|unresolved|not defined|cannot find|unknown)[^`'\"]*[`'\"](\w+)[`'\"]"
+    r"|[`'\"](\w+)[`'\"][^`'\"]*(?:not defined|undefined)",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[A-Za-z_]\w+")
 
 SYSTEM = (
     "You edit code. You are given code and an instruction. Answer with the complete code as it is after the edit, in "
@@ -50,7 +65,8 @@ _EXAMPLES = (
         (("(w,", "(width,"), ("return w ", "return width ")),
     ),
     (
-        'def first_word(text):\n    """The first word of a text."""\n    words = text.split()\n    return words[0].lower()',
+        'def first_word(text):\n    """The first word of a text."""\n    words = text.split()\n'
+        "    return words[0].lower()",
         "Return None if `text` is empty.",
         (("    words", "    if not text:\n        return None\n    words"),),
     ),
@@ -65,6 +81,18 @@ _EXAMPLES = (
         "            found.append(user.name)\n    return found",
         "Add a parameter `prefix` with the default '', which each name begins with.",
         (("(users)", "(users, prefix='')"), ("(user.name)", "(prefix + user.name)")),
+    ),
+    (
+        "def old_ones(people):\n    found = []\n    for one in people:\n        if one.age > 60:\n"
+        "            found.append(one.name)\n    return found",
+        "Use a list comprehension instead of the loop.",
+        (
+            (
+                "found = []\n    for one in people:\n        if one.age > 60:\n"
+                "            found.append(one.name)\n    return found",
+                "return [one.name for one in people if one.age > 60]",
+            ),
+        ),
     ),
 )
 
@@ -86,3 +114,27 @@ OPENING = _opening()
 def complaint(problem: str) -> str:
     """What the model is told of an answer that can't be used."""
     return f"That is not right: {problem} Write the complete code again, with this corrected."
+
+
+def shown_around(sources: Sequence[Source], enclosing: str, language: str) -> str:
+    """What the model reads before the code: what is defined elsewhere, and what the lines stand in."""
+    parts = []
+    if sources:
+        shown = "\n\n".join(fenced(source.text.strip("\n"), language_of(source.path)) for source in sources)
+        parts.append(f"Defined elsewhere, not to be repeated:\n{shown}")
+    if enclosing:
+        parts.append(f"The code stands in this, which is not to be repeated:\n{fenced(enclosing, language)}")
+    return "\n\n".join(parts)
+
+
+def explained(diagnostic: str, text: str) -> str:
+    """A diagnostic with the line that it is about in the place of its number, and the name that may be meant."""
+    place = _LINE.match(diagnostic)
+    lines = split_lines(text)
+    if place and 0 < int(place[1]) <= len(lines):
+        diagnostic = f"{diagnostic[place.end() :].rstrip('.')}, in the line `{lines[int(place[1]) - 1].strip()}`."
+    if found := _UNDEFINED.search(diagnostic):
+        name = found[1] or found[2]
+        meant = get_close_matches(name, sorted(set(_WORD.findall(text)) - {name}), 1)
+        diagnostic += f" Is `{meant[0]}` meant?" if meant else ""
+    return diagnostic

@@ -29,7 +29,10 @@ _USE = re.compile(r"\b(?:use|by|with|into|to|as)\s+(?:an?|the)?\s*(?P<wanted>[\w
 
 # Words for kinds of code, and the nodes that they stand for in trees of Python.
 _KINDS = (
-    (r"comprehensions?", ("list_comprehension", "dictionary_comprehension", "set_comprehension", "generator_expression")),
+    (
+        r"comprehensions?",
+        ("list_comprehension", "dictionary_comprehension", "set_comprehension", "generator_expression"),
+    ),
     (r"generator expressions?", ("generator_expression",)),
     (r"(?:for |while )?loops?", ("for_statement", "while_statement")),
     (r"f-?strings?", ("interpolation",)),
