@@ -26,6 +26,7 @@ from lsp.engine.client import EngineClient
 from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
+from lsp.knowledge import opened_packages
 from lsp.privacy import Privacy
 from lsp.searching import INDEXING_SECONDS, opened_documents, workspace_index
 from lsp.settings import Settings, load
@@ -61,8 +62,9 @@ def ask_command(question: str, file: str | None, workspace: Path, *, go_on: bool
     with (
         workspace_index(workspace, settings, ranked=True) as index,
         opened_documents(workspace, settings, seconds=INDEXING_SECONDS) as documents,
+        opened_packages(settings) as packages,
     ):
-        library = Library(index, workspace, privacy.covers, documents)
+        library = Library(index, workspace, privacy.covers, documents, packages)
         place = _place(file, library) if file else None
         printer = _Printer(quiet=as_json)
         answer = asyncio.run(_ask(message, library, place, workspace, conversation, kept, settings, config, printer))

@@ -122,7 +122,8 @@ class Session:
 
     def library(self) -> Library:
         """What chat may read: the workspace, and the user's documents."""
-        return Library(self.search_index, self.workspace, self.is_private, self.index.documents)
+        index = self.index
+        return Library(index.index, self.workspace, self.is_private, index.documents, index.packages)
 
     # -- settings and engine ---------------------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ _WORTH = 0.45
 _DEFINITIONS = 4
 _DEFINITION_LINES = 12
 _ENCLOSING_LINES = 80
+# Of installed packages.
+_SHOWN_OFFERS, _OFFER_SHARE = 4, 0.2
 # In the units of a hit's score.
 _NAMED, _SHORT = 12.0, 4.0
 _SHORT_CHARS = 160
@@ -85,10 +87,13 @@ def _gather(
         _add_mention(mention, asked, library, pieces)
     if place and place.start_line:
         _add_surroundings(place, library, pieces)
+    if search:
+        _add_packages(asked, place, library, pieces)
     if mentions or (place and place.start_line):
         return Gathered(pieces.sources(), "")
     if not search or not needs_context(asked, library.known, follow_up=follow_up):
-        return Gathered(pieces.sources(), "" if place else "the question needs nothing of the workspace")
+        reason = "" if pieces.sources() else "the question needs nothing of the workspace"
+        return Gathered(pieces.sources(), reason)
     if library.index is None:
         return Gathered(pieces.sources(), "" if place else "there is no index of the workspace")
     _add_hits(asked, library, pieces)
@@ -212,6 +217,21 @@ def _add_definition(
     if taken:
         text = lines_of(taken[1], one.line, min(one.end_line, one.line + most_lines - 1))
         pieces.add(path, one.line, text, symbol=qualified(one), reason=reason, share=_PIECE_SHARE)
+
+
+def _add_packages(asked: str, place: Place | None, library: Library, pieces: _Pieces) -> None:
+    """What installed packages offer, where the question is about some."""
+    for hit in library.packages_for(asked, place)[:_SHOWN_OFFERS]:
+        pieces.add(
+            hit.path,
+            hit.start_line,
+            hit.text,
+            end=hit.end_line,
+            symbol=hit.symbol,
+            reason="an installed package",
+            score=hit.score,
+            share=_OFFER_SHARE,
+        )
 
 
 def _add_mention(mention: Mention, asked: str, library: Library, pieces: _Pieces) -> None:
