@@ -60,8 +60,13 @@ def ended(editor: Editor) -> str:
 
 def request(editor: Editor, method: str, params: dict[str, Any]) -> Any:
     """What the server answers."""
-    code = "return require('midline').client():request_sync(...).result"
-    return editor.lua(code, method, params, 60000)
+    code = """
+        local method, params = ...
+        local buf = vim.fn.bufnr('store.py$')
+        local client = vim.lsp.get_clients({ name = 'midline', bufnr = buf })[1]
+        return client:request_sync(method, next(params) and params or vim.empty_dict(), 60000).result
+    """
+    return editor.lua(code, method, params)
 
 
 def test_answers_stream_are_about_the_selection_and_what_they_cite_is_gone_to(editor: Editor) -> None:
@@ -87,12 +92,11 @@ def test_answers_stream_are_about_the_selection_and_what_they_cite_is_gone_to(ed
 
 
 def test_stopping_keeps_what_came_and_the_conversation_goes_on(editor: Editor) -> None:
-    before = editor.status()["chat"]["cancelled"]
     editor.keys(":Midline chat Explain @store.py at length, line by line.<CR>")
     editor.wait(lambda: chat(editor).partition("## midline\n\n")[2], "the first words")
     editor.keys("<C-c>")
     editor.wait(lambda: "stopped; what came is kept" in chat(editor), "the end")
-    assert editor.status()["chat"]["cancelled"] == before + 1
+    assert request(editor, "midline/status", {})["chat"]["cancelled"] == 1
     editor.keys("<Esc>iSay only: yes<C-s>")
     ended(editor)
     assert chat(editor).count("## midline") == 2
@@ -104,7 +108,7 @@ def test_stopping_keeps_what_came_and_the_conversation_goes_on(editor: Editor) -
 def await_proposal(editor: Editor) -> None:
     """Wait until an edit is shown."""
     messages = editor.wait(lambda: editor.messages, "the proposal")
-    assert editor.lua("return require('midline.edit.diff').is_shown(0)"), messages
+    assert editor.lua("return require('midline.edit.diff').is_shown(vim.api.nvim_get_current_buf())"), messages
 
 
 def test_an_edit_is_accepted_and_the_file_holds_it(editor: Editor, file: Path) -> None:

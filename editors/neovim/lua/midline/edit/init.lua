@@ -116,13 +116,17 @@ local function show(result)
     return midline.notify(about --[[@as string]], vim.log.levels.WARN)
   end
   local total = #result.hunks
-  local is_shown = diff.show(buf, result.hunks, function(accepted)
+  local notes = { pace.cost(result) }
+  if type(result.reason) == 'string' and result.reason ~= '' then
+    table.insert(notes, 1, 'Look at it well: ' .. result.reason)
+  end
+  local is_shown = diff.show(buf, result.hunks, notes, function(accepted)
     conclude(buf, about == true, total, accepted)
   end)
   if not is_shown then
     return midline.notify('the text is not the one that the edit was written for. Ask again.', vim.log.levels.WARN)
   end
-  midline.notify(('%d hunk(s) proposed; %s'):format(total, pace.cost(result)))
+  midline.notify(('%d hunk(s) proposed.'):format(total))
 end
 
 ---@param question midline.Question
