@@ -41,7 +41,8 @@ def digest(path: str, language: str, text: str, embedder: TextEmbedder, kind: Ki
         kind: what it is taken apart for.
     """
     taken = _OUTLINES[kind](text, language)
-    return Record(text, taken, rows_of(path, taken.chunks, embedder))
+    # What packages consist of is on the disk anyhow.
+    return Record("" if kind == "interfaces" else text, taken, rows_of(path, taken.chunks, embedder))
 
 
 _OUTLINES = {"code": outline, "documents": document_outline, "interfaces": interface}

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from indexer import graph
-from indexer.chunk import Outline
+from indexer.chunk import Import, Outline
 from indexer.context import MIX, ContextFinder, Mix, Piece
 from indexer.digest import Record, maker
 from indexer.embedding import default_embedder
@@ -85,6 +85,7 @@ class Index:
         self._lock = threading.RLock()
         self._importance: dict[str, float] = {}
         self._importance_rev = -1
+        self._imports: tuple[int, list[tuple[str, str, tuple[Import, ...]]]] = (-1, [])
         self._contexts = ContextFinder()
         self._overlays: dict[str, Record] = {}  # what the editor has not saved outlives a store that is made anew
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -267,6 +268,13 @@ class Index:
     def left_out(self) -> list[Skipped]:
         """The files that are listed but kept out, and why."""
         return [Skipped(path, reason) for path, reason in self._mended(lambda: self._store.skipped())]
+
+    def imports(self) -> list[tuple[str, str, tuple[Import, ...]]]:
+        """Path, language and imports of every file, as they are on the disk."""
+        rev = self._store.rev
+        if self._imports[0] != rev:
+            self._imports = rev, self._mended(lambda: self._store.imports())
+        return self._imports[1]
 
     def _merged(self) -> None:
         """Put what changed with the rest, once it is much."""

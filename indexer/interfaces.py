@@ -10,7 +10,9 @@ from indexer.cutting import Item, Lines
 from indexer.outline import outline, parse
 
 _DECLARATIONS = (".d.ts", ".d.mts", ".d.cts")
-_OTHERS = frozenset({"test", "tests", "testing", "_vendor", "vendor", "_vendored", "vendored", "_tests", "__pycache__"})
+_OTHERS = frozenset(
+    {"test", "tests", "testing", "_vendor", "vendor", "_vendored", "vendored", "_tests", "_internal", "_internals"}
+)
 _MOST_ROWS = 120  # of a signature and its docstring
 _MOST_FIELDS = 40
 _MOST_MEMBERS = 60

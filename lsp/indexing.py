@@ -16,10 +16,11 @@ import psutil
 from indexer.files import FileRules, Skipped
 from indexer.index import Index, folder_of
 from indexer.keeper import Freshness, Keeper
+from indexer.packages import Packages
 from indexer.scan import Workload
 from lsp import paths
 from lsp.errors import MidlineError
-from lsp.knowledge import left_out, open_documents
+from lsp.knowledge import left_out, open_documents, open_packages
 from lsp.settings import Settings
 
 _T = TypeVar("_T")
@@ -73,6 +74,7 @@ class WorkspaceIndex:
         self._warn = warn
         self._keeper: Keeper | None = None
         self._documents: list[Keeper] = []
+        self.packages: Packages | None = None
         self._kept: tuple[Any, ...] = ()
         self._typed_at = 0.0
 
@@ -110,6 +112,7 @@ class WorkspaceIndex:
         load = Workload(workers(settings, leave=1), _NICENESS, hold=lambda: self._hold(settings))
         self._keeper = Keeper(index, load, lambda freshness: _call_soon(loop, self._set, freshness))
         self._keeper.start()
+        self.packages = open_packages(settings)
         await self._keep_documents(workspace, settings, load)
 
     async def _keep_documents(self, workspace: Path, settings: Settings, load: Workload) -> None:
@@ -139,8 +142,11 @@ class WorkspaceIndex:
         """Let go of the index, waiting for what it is just storing; from any thread."""
         keepers = [*self._documents, *filter(None, [self._keeper])]
         self._keeper, self._documents, self._kept = None, [], ()
+        packages, self.packages = self.packages, None
         for keeper in keepers:
             keeper.stop()
+        if packages:
+            packages.close()
 
     def typed(self) -> None:
         """The user has pressed a key."""

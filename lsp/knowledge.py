@@ -1,17 +1,20 @@
-"""The documents that the user names in ``index.documents``: which folders these are, and an index of each."""
+"""What is known besides the workspace: the documents that ``index.documents`` names, and installed packages."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.documents import is_document
 from indexer.files import FileRules, Skipped
 from indexer.index import Index, folder_of
+from indexer.packages import Packages
+from indexer.scan import Workload
 from lsp import paths
 from lsp.errors import MidlineError
 from lsp.settings import Settings
@@ -102,6 +105,24 @@ def open_documents(workspace: Path, settings: Settings) -> tuple[list[Index], li
         except (MidlineError, OSError, sqlite3.Error) as error:
             problems.append(f"the documents in {root.folder} can't be indexed: {error}")
     return indexes, problems
+
+
+def open_packages(settings: Settings) -> Packages | None:
+    """The indexes of installed packages, if the settings want them; they are shared by all workspaces."""
+    if not (settings.index.enabled and settings.index.dependencies):
+        return None
+    return Packages(paths.cache_dir() / "packages", Workload(workers=1, niceness=5))
+
+
+@contextmanager
+def opened_packages(settings: Settings) -> Iterator[Packages | None]:
+    """The same, closed afterwards."""
+    packages = open_packages(settings)
+    try:
+        yield packages
+    finally:
+        if packages:
+            packages.close()
 
 
 def documents_around(file: Path, workspace: Path, settings: Settings) -> tuple[Path, FileRules] | None:

@@ -1,4 +1,4 @@
-"""What chat may read: the workspace's files by their paths, and documents, taken apart, with secrets painted over.
+"""What chat may read: the workspace's files by their paths, documents, and installed packages; secrets painted over.
 
 What lies outside of the workspace goes by its absolute path. Of HTML and PDF documents, the text is what was extracted,
 and lines are those of that text.
@@ -10,17 +10,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from indexer.chunk import Definition, Outline, split_lines
+from indexer.chunk import Definition, Import, Outline, split_lines
 from indexer.documents import is_document, is_extracted
 from indexer.embedding.embedder import TextReranker
+from indexer.environment import Package, asked_packages, imported_packages, packages_named
 from indexer.index import Index
 from indexer.languages import language_of
-from indexer.outline import outline
+from indexer.outline import outline, parse
+from indexer.packages import Packages
 from indexer.search import Hit
 from indexer.secrets import is_secret_file, redact
 from lsp.errors import MidlineError
 
 _MAX_FILE_BYTES = 2_000_000
+_PACKAGE_SECONDS = 1.0
+_GLANCE_SECONDS = 0.2  # for packages that a question may not be about
+_MOST_PACKAGES = 4
+_MOST_SELECTED = 1_000  # characters
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Library:
         workspace: the folder; None where there is none.
         is_private: which files are never shown to a model.
         documents: the indexes of folders of documents.
+        packages: those of installed packages; None where they don't count.
     """
 
     def __init__(
@@ -55,11 +62,13 @@ class Library:
         workspace: Path | None,
         is_private: Callable[[Path], bool] = lambda path: False,
         documents: Sequence[Index] = (),
+        packages: Packages | None = None,
     ) -> None:
         self.index = index
         self.workspace = workspace
         self._is_private = is_private
         self._documents = documents
+        self._packages = packages
 
     def paths(self) -> list[str]:
         """All files of the index, by their paths in the workspace."""
@@ -125,12 +134,12 @@ class Library:
         return len(split_lines(text)) - text.endswith("\n")
 
     def _from_disk(self, path: str) -> str | None:
-        """A file that the index doesn't hold, as long as it is a text inside the workspace."""
+        """A file that the index doesn't hold, as long as it is a text inside the workspace, or of a package."""
         if self.workspace is None or not path or "\0" in path:
             return None
         try:
             file = (self.workspace / path).resolve()
-            inside = file.is_relative_to(self.workspace.resolve())
+            inside = file.is_relative_to(self.workspace.resolve()) or (self._packages and self._packages.holds(file))
             if not inside or self._is_private(file) or is_secret_file(path) or not file.is_file():
                 return None
             if file.stat().st_size > _MAX_FILE_BYTES:
@@ -195,6 +204,34 @@ class Library:
             return "", 0
         return around[-1].symbol if around[-1].kind == "section" else "", around[-1].page
 
+    def packages_for(self, question: str, place: Place | None = None, count: int = 6) -> list[Hit]:
+        """What the installed packages that a question is about offer for it, best first.
+
+        It is about those that it, or the selection, names, or something imported from them; where there are none, about
+        what the file at hand imports, if that offers something of a name in the question. A package that nobody asked
+        about before is indexed first: for a second at most, then it goes on for the next question.
+        """
+        if self._packages is None or self.workspace is None:
+            return []
+        imports = self.index.imports() if self.index else []
+        at_hand = _imports_of(place) if place else []
+        if place and place.start_line:
+            selected = lines_of(place.text, place.start_line, place.end_line)
+            question = f"{question}\n{selected[:_MOST_SELECTED]}"
+        named = packages_named(asked_packages(question, [*imports, *at_hand]), self.workspace)
+        wanted = named or packages_named(imported_packages(at_hand), self.workspace)
+        wanted = [package for package in wanted if not self._is_own(package)][:_MOST_PACKAGES]
+        found = self._packages.search(wanted, question, count, _PACKAGE_SECONDS if named else _GLANCE_SECONDS)
+        if not named:
+            found = [(index, hit) for index, hit in found if hit.reason.startswith("defines ")]
+        return [replace(hit, path=self._shown(index, hit.path)) for index, hit in found]
+
+    def _is_own(self, package: Package) -> bool:
+        """Whether the workspace is where the package is made."""
+        paths = self.index.view().by_path if self.index else {}
+        modules = (f"{package.name}.py", f"{package.name}/__init__.py")
+        return any(module in paths or f"src/{module}" in paths for module in modules)
+
     def place_at(self, file: Path, text: str, start_line: int = 0, end_line: int = 0) -> Place:
         """A place in a file, its secrets painted over.
 
@@ -206,6 +243,11 @@ class Library:
         inside = self.workspace is not None and file.is_relative_to(self.workspace)
         path = file.relative_to(self.workspace or file).as_posix() if inside else str(file)
         return Place(path, redact(text)[0], start_line, end_line)
+
+
+def _imports_of(place: Place) -> list[tuple[str, str, tuple[Import, ...]]]:
+    language = language_of(place.path)
+    return [(place.path, language, parse(place.text, language).imports)]
 
 
 def lines_of(text: str, start: int, end: int) -> str:
