@@ -89,5 +89,5 @@ def test_a_fix_for_each_diagnostic() -> None:
     ],
 )
 def test_only_the_kinds_asked_for(only: list[types.CodeActionKind | str], kinds: set[str]) -> None:
-    found = {str(getattr(one.kind, "value", one.kind)) for one in offered(diagnostics=[undefined()], only=only)}
+    found = {str(getattr(one.kind, "value", one.kind or "")) for one in offered(diagnostics=[undefined()], only=only)}
     assert found == kinds

@@ -52,12 +52,12 @@ def _all(params: types.CodeActionParams, document: Document, asks: bool) -> Iter
         yield _action("Edit with midline…", rewrite, ASK_EDIT, here)
     if document.fs_path:
         yield _action("Write tests (midline)", types.CodeActionKind.Source, EDIT, here | {"command": "tests"})
-    yield _action("Explain (midline)", types.CodeActionKind.Empty, EXPLAIN, here)
+    yield _action("Explain (midline)", None, EXPLAIN, here)
 
 
 def _action(
     title: str,
-    kind: types.CodeActionKind,
+    kind: types.CodeActionKind | None,
     command: str,
     arguments: dict[str, Any],
     diagnostics: list[types.Diagnostic] | None = None,
@@ -69,7 +69,7 @@ def _action(
 
 def _wanted(kind: types.CodeActionKind | str | None, only: Iterable[types.CodeActionKind | str]) -> bool:
     """Whether one of the kinds asked for is this one, or one that it is a kind of."""
-    name = str(getattr(kind, "value", kind))
+    name = str(getattr(kind, "value", kind or ""))
     wanted = [str(getattr(one, "value", one)) for one in only]
     return any(f"{name}.".startswith(f"{one}.") or not one for one in wanted)
 

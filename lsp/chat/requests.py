@@ -39,6 +39,11 @@ COMMANDS = {
 }
 
 
+_SEVERITIES = {1: "error", 2: "warning", 3: "information", 4: "hint"}
+_LONGEST_DIAGNOSTIC = 300
+_MOST_DIAGNOSTICS = 10
+
+
 class _Params(msgspec.Struct, rename="camel", frozen=True):
     """What the parameters of our own requests have in common: unknown ones are ignored."""
 
@@ -62,6 +67,33 @@ class Range(_Params, frozen=True):
 
     start: Position
     end: Position
+
+
+class Markup(_Params, frozen=True):
+    """As LSP has it: text for people."""
+
+    value: str
+
+
+class Diagnostic(_Params, frozen=True):
+    """What is used of LSP's; ``severity`` counts from 1, an error, to 4, a hint."""
+
+    range: Range
+    message: str | Markup
+    severity: int = 0
+    source: str = ""
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return self.message if isinstance(self.message, str) else self.message.value
+
+    @property
+    def told(self) -> str:
+        """As the model is told it: ``line 12: error: … (pyright)``, on one line, secrets painted over."""
+        kind = f"{_SEVERITIES[self.severity]}: " if self.severity in _SEVERITIES else ""
+        said = " ".join(redact(self.text)[0].split())[:_LONGEST_DIAGNOSTIC]
+        return f"line {self.range.start.line + 1}: {kind}{said}{f' ({self.source})' if self.source else ''}"
 
 
 class ChatParams(_Params, frozen=True):
