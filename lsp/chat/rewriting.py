@@ -20,7 +20,7 @@ from lsp.chat.documenting import Form, documentation
 from lsp.chat.history import estimated_tokens
 from lsp.chat.library import enclosing
 from lsp.chat.passages import Passage, Surroundings
-from lsp.chat.python_names import undefined
+from lsp.chat.python_names import newly_undefined
 from lsp.chat.python_repairs import header, renamed, repaired, up_to_guard
 from lsp.chat.rewriting_checks import Problem, Wish, problem_of, problem_of_tests
 from lsp.chat.rewriting_prompts import OPENING, complaint, explained, question, shown_around
@@ -277,7 +277,7 @@ def _judged(task: Task, asked: _Asked, written: Written) -> _Candidate:
     code = asked.surroundings.cut_from(code)
     if task.language == "python":
         code = renamed(repaired(old, code, task.instruction), renames(task.instruction, old))
-        code = _with_known_types(asked.passage, code)
+        code = with_known_types(code, newly_undefined(asked.passage, code))
     if asked.surroundings.repeated_in(code):
         problem: Problem | None = Problem(
             "The model rewrote what is around the lines.",
@@ -287,13 +287,6 @@ def _judged(task: Task, asked: _Asked, written: Written) -> _Candidate:
     else:
         problem = problem_of(asked.wish, code)
     return _Candidate(written, asked.passage.as_here(code), problem, sum(changed_lines(old, code)))
-
-
-def _with_known_types(passage: Passage, code: str) -> str:
-    """Code whose new type hints name nothing that isn't there."""
-    first = passage.before.count("\n") + 1
-    unknown = undefined(passage.code, passage.document(passage.as_here(code)), first, first + code.count("\n"))
-    return with_known_types(code, unknown)
 
 
 def _ms(usage: Usage, began: float) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from lsp.chat.code_checks import changed_lines, elided, new_error, same_code, same_program
 from lsp.chat.passages import Passage
-from lsp.chat.python_names import undefined
+from lsp.chat.python_names import newly_undefined, undefined
 from lsp.chat.python_repairs import guarded, loses_definition
 from lsp.chat.wishes import missing
 
@@ -121,9 +121,11 @@ def _doubt(wish: Wish, code: str, document: str) -> Problem | None:
         told = "The condition that was asked for is missing."
         return Problem(told, told, fatal=False, kind="guard")
     if wish.language == "python":
+        text = wish.passage.as_here(code)
         first = wish.passage.before.count("\n") + 1
-        old = "" if wish.complained else wish.passage.code  # what a tool complains of may be one of those
-        if names := undefined(old, document, first, first + code.count("\n")):
+        # What a tool complains of may be one of those that nobody defined before.
+        complained = undefined(document, first, first + text.count("\n")) if wish.complained else []
+        if names := complained or newly_undefined(wish.passage, code):
             told = f"`{names[0]}` is not defined."
             return Problem(told, told, fatal=False)
     return None

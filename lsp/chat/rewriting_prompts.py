@@ -82,18 +82,6 @@ _EXAMPLES = (
         "Add a parameter `prefix` with the default '', which each name begins with.",
         (("(users)", "(users, prefix='')"), ("(user.name)", "(prefix + user.name)")),
     ),
-    (
-        "def old_ones(people):\n    found = []\n    for one in people:\n        if one.age > 60:\n"
-        "            found.append(one.name)\n    return found",
-        "Use a list comprehension instead of the loop.",
-        (
-            (
-                "found = []\n    for one in people:\n        if one.age > 60:\n"
-                "            found.append(one.name)\n    return found",
-                "return [one.name for one in people if one.age > 60]",
-            ),
-        ),
-    ),
 )
 
 
