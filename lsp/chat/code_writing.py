@@ -17,6 +17,9 @@ from lsp.engine.protocol import Text, Usage
 SEQUENCE = "edit"
 """The key of the KV sequence of all edits: each goes on from what they open with."""
 
+THINKING_TOKENS = 1024
+"""So much may be written before the code by a model that thinks first."""
+
 # The template is told one time for all edits, so that their prompts begin alike.
 _BEGAN = datetime(2026, 1, 1)
 
@@ -95,9 +98,10 @@ class Writer:
         # One that thinks first opens its fence itself.
         opened = "" if prompt.thinking else f"{fence}{self.language}\n{begun}"
         segments = [*prompt.segments, Text(opened)] if opened else prompt.segments
+        most = max_tokens if opened else max_tokens + THINKING_TOKENS
         branch = int(otherwise)
         generation = self.engine.generate(
-            SEQUENCE, segments, max_tokens=max_tokens, heal=False, branches=branch + 1, priority="chat"
+            SEQUENCE, segments, max_tokens=most, heal=False, branches=branch + 1, priority="chat"
         )
         block, thinking, reason = Block(fence, begun), Thinking(prompt.thinking), ""
         pieces: list[tuple[int, float]] = []

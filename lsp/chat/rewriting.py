@@ -147,7 +147,7 @@ async def rewrite(
         await attempt(turns, begun=f"{first.written.code}\n\n\n{header(asked.passage.code)}")
     elif first.problem and first.problem.kind == "guard":
         await attempt(turns, begun=up_to_guard(asked.passage.code))
-    elif first.problem:
+    elif first.problem and asked.has_room_for_two:
         told = complaint(first.problem.told)
         await attempt([*turns, Turn("assistant", first.written.said), Turn("user", told)])
     best = min(tried, key=lambda one: one.badness)
@@ -167,6 +167,8 @@ class _Asked:
     max_tokens: int
     form: Form
     surroundings: Surroundings
+    has_room_for_two: bool
+    """Whether the model can read an answer and write another."""
 
     @property
     def passage(self) -> Passage:
@@ -215,7 +217,7 @@ def _asked(task: Task, n_ctx: int, max_tokens: int) -> _Asked:
             "Select less, or set a larger `model.n_ctx`.",
         )
     wish = Wish(passage, task.language, task.instruction, task.command == "document", bool(task.diagnostics))
-    return _Asked(wish, text, needed, form, surroundings)
+    return _Asked(wish, text, needed, form, surroundings, 2 * needed <= room)
 
 
 def _surroundings(task: Task) -> Surroundings:
