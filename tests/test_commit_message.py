@@ -18,7 +18,7 @@ from indexer_support import write_tree
 from lsp_support import DEADLINE, MIDLINE
 
 from lsp import commit as commit_module
-from lsp.chat.commit import BODY_CHARS, SUBJECT_CHARS, in_shape
+from lsp.chat.commit_shape import BODY_CHARS, SUBJECT_CHARS, in_shape
 from lsp.chat.staged import StagedFile, fitting, staged
 from lsp.cli import main
 from lsp.engine.config import EngineConfig

@@ -14,7 +14,7 @@ from indexer.secrets import redact
 from lsp.errors import MidlineError
 from lsp.git import DIFF_OPTIONS, git
 
-_SUBJECTS = 8
+_SUBJECTS, _SUBJECT_CHARS = 8, 120
 _MAX_DIFF_CHARS = 4_000_000
 _KINDS: dict[str, Literal["added", "deleted", "renamed", "changed"]] = {"A": "added", "D": "deleted", "R": "renamed"}
 _NUMBERS = re.compile(r"^@@ -[\d,]+ \+[\d,]+ @@", re.MULTILINE)
@@ -137,7 +137,7 @@ def _subjects(root: Path) -> tuple[str, ...]:
         told = git(root, "log", *options, wanted="what was committed last")
     except MidlineError:  # nothing was, yet
         return ()
-    return tuple(short for line in told.splitlines() if (short := _NUMBER.sub("", line).strip()))
+    return tuple(short for line in told.splitlines() if (short := _NUMBER.sub("", line).strip()[:_SUBJECT_CHARS]))
 
 
 def fitting(files: Iterable[StagedFile], chars: int) -> list[StagedFile]:
