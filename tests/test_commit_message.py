@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from chat_support import FakeEngine, FakeGeneration
 from hypothesis import given
 from hypothesis import strategies as st
 from indexer_support import write_tree
-from lsp_support import DEADLINE, MIDLINE
+from lsp_support import DEADLINE, MIDLINE, until
 
 from lsp import commit as commit_module
 from lsp.chat.commit_shape import BODY_CHARS, SUBJECT_CHARS, in_shape
@@ -306,15 +307,17 @@ def test_git_takes_it(midline_home: Path, git: Git, root: Path) -> None:
 
 
 @pytest.mark.model
-def test_ctrl_c_stops_it(midline_home: Path, root: Path) -> None:
+async def test_ctrl_c_stops_it(midline_home: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "requests.log"
+    monkeypatch.setenv("MIDLINE_REQUEST_LOG", str(log))
+    write_tree(root, {"shop/prices.py": LONG})
+    subprocess.run(["git", "-C", str(root), "add", "-A"], check=True)  # noqa: ASYNC221
     command = [MIDLINE, "commit-message", "--workspace", str(root)]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(1.5)  # the model is asked by then; an answer takes longer
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=DEADLINE)
-    assert (process.returncode, out) == (1, "")
-    assert "interrupted" in err
-    assert "Traceback" not in err
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+    await until(lambda: log.exists() and log.read_text(), lambda: "the model being asked")
+    process.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(process.communicate(), DEADLINE)
+    assert (process.returncode, out) == (1, b"")
+    assert b"interrupted" in err
+    assert b"Traceback" not in err
