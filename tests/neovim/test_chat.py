@@ -44,6 +44,7 @@ def editor(shared_editor: Editor, file: Path) -> Editor:
     shared_editor.open_alone(file)
     shared_editor.nvim.command("Midline disable")
     shared_editor.wait(lambda: shared_editor.lua("return #vim.lsp.get_clients({ bufnr = 0 })") == 1, "the server")
+    shared_editor.wait(lambda: request(shared_editor, "midline/status", {})["index"]["files"], "the index")
     return shared_editor
 
 

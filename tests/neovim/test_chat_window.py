@@ -54,7 +54,7 @@ def test_a_message_is_answered_in_a_split_and_followed_up(editor: Editor, server
     server.tell(CONVERSATION, {"kind": "answer", "text": "It "}, {"kind": "answer", "text": "is\na size."})
     assert chat(editor) == ["## You", "", "What is it?", "", "## midline", "", "It is", "a size."]
     server.answer(chat_answer("It is\na size, checked."))
-    cost = "310 tokens read (20 more known), 88 written · 5.2 s · 22 tokens/s"
+    cost = "310 tokens read, 20 known, 88 written · 5.2 s · 22 tokens/s"
     assert chat(editor)[6:] == ["It is", "a size, checked.", "", cost]
     assert "What is it?" in winbar(editor) and "88 tokens in 5.2 s" in winbar(editor)
     assert editor.mode == "i"  # in the prompt

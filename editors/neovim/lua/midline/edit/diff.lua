@@ -156,6 +156,15 @@ local function go(diff, index)
   end
 end
 
+--- Go to the first hunk where none of it is on the screen, unless the user is busy elsewhere.
+local function show_first(diff)
+  local first = hunks.rows(diff.hunks[1])
+  local here = vim.api.nvim_get_current_buf() == diff.buf and vim.api.nvim_get_mode().mode == 'n'
+  if here and first and (first + 1 < vim.fn.line('w0') or first + 1 > vim.fn.line('w$')) then
+    go(diff, 1)
+  end
+end
+
 --- Decide on the hunk at the cursor.
 local function decide(diff, accept)
   check(diff)
@@ -219,7 +228,7 @@ local function actions_of(diff)
 end
 
 --- Show an edit.
----@param buf integer in the current window
+---@param buf integer
 ---@param told table[] the hunks as `midline/edit` answers them
 ---@param notes string[] what else to say about it
 ---@param on_done fun(accepted: integer) called when all hunks were decided on
@@ -259,6 +268,7 @@ function M.show(buf, told, notes, on_done)
     end,
   })
   redraw(diff)
+  show_first(diff)
   return true
 end
 
