@@ -197,6 +197,11 @@ async def test_what_cannot_be_edited(make: Callable[..., Desk]) -> None:
     assert desk.edits.counts["refused"] == len(refused)
 
 
+async def test_nothing_is_proposed_where_nothing_differs(make: Callable[..., Desk]) -> None:
+    desk = make("def price_of(item):  \r\n    return item * RATE\r\n")
+    assert "changed nothing" in await desk.refused(desk.open("shop/prices.py", TEXT))
+
+
 async def test_an_untitled_document_is_edited_but_not_tested(make: Callable[..., Desk]) -> None:
     desk = make(BETTER)
     uri = desk.open("untitled:Untitled-1", TEXT)

@@ -189,6 +189,8 @@ class Edits:
             # It may have been closed and opened again.
             now = opened(document.uri)
             hunks, edited = target.hunks(written.text, now), now or document
+        if not hunks:
+            raise MidlineError("The model changed nothing.", "Say it in other words.")
         change = Change(edited, hunks, label_of(params), f"{path}, by {model.name}", bool(tests and tests.is_new))
         return Proposal(change, params.command, model.name, written, context_ms)
 
