@@ -160,7 +160,9 @@ async def _run(
             result.failure = "it doesn't parse" if result.parse_error else judged
         return result
 
-    return await in_parallel(one, [(variant, what) for variant in options.variants for what in found], parallel)
+    items = [(variant, what) for variant in options.variants for what in found]
+    # The first one alone: the chat template is rendered by then, which several at once may not be in time.
+    return [*await in_parallel(one, items[:1], 1), *await in_parallel(one, items[1:], parallel)]
 
 
 async def _by_loop(engine: Engine, template: ChatTemplate, what: Given, result: Result) -> None:
