@@ -307,6 +307,13 @@ async def test_a_definition_left_out_is_begun_for_the_model() -> None:
     assert made.text == "HALF = 2\n\n\ndef mean(values):\n    return sum(values) / HALF\n"
 
 
+async def test_an_error_that_is_complained_of_need_not_be_raised() -> None:
+    made = await rewritten(
+        Engine("def mean(values):\n    return 1\n```"), task("mean([]) raises a ValueError. Fix it.")
+    )
+    assert (made.attempts, made.reason) == (1, "")
+
+
 @pytest.mark.parametrize(
     ("instruction", "first", "told"),
     [
