@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -24,6 +24,7 @@ from lsp.chat.model import ChatModel, EngineHost
 from lsp.chat.thinking import Kind
 from lsp.documents import Document
 from lsp.engine.client import EngineClient
+from lsp.engine.snapshots import erase
 from lsp.errors import MidlineError
 
 _T = TypeVar("_T")
@@ -103,6 +104,7 @@ class ChatParams(_Params, frozen=True):
     conversation: str = ""
     text_document: DocumentId | None = None
     selection: Range | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
     command: str = ""
     partial_result_token: int | str | None = None
 
@@ -218,6 +220,7 @@ class Chat:
             conversation=params.conversation,
             workspace=host.workspace,
             place=place,
+            notes=notes_on(params.diagnostics, place) if place else "",
             on_begin=on_begin,
             on_text=on_text,
         )
@@ -231,8 +234,11 @@ class Chat:
         """
         self._loop = asyncio.get_running_loop()
         answer = await asyncio.to_thread(self._conversations, params)
-        if params.action == "delete" and self._desk:
-            self._desk[0].forget(sequence_of(params.conversation))
+        if params.action == "delete":
+            key = sequence_of(params.conversation)
+            if self._desk:
+                self._desk[0].forget(key, erase=True)  # or it would be saved again
+            await asyncio.to_thread(erase, key)
         return answer
 
     def _warn_soon(self, message: str) -> None:
@@ -325,6 +331,18 @@ def _place(params: ChatParams, named: DocumentId, document: Document | None, lib
     if document.fs_path is None:
         return Place(document.uri, redact(document.source)[0], start, end)
     return library.place_at(document.fs_path, document.source, start, end)
+
+
+def notes_on(diagnostics: Sequence[Diagnostic], place: Place) -> str:
+    """What tools say of the selected lines, or of the file where none are; empty where they say nothing."""
+    told = [
+        one.told
+        for one in diagnostics
+        if not place.start_line
+        or (one.range.start.line < place.end_line and one.range.end.line + 1 >= place.start_line)
+    ]
+    listed = "\n".join(f"- {one}" for one in told[:_MOST_DIAGNOSTICS])
+    return f"Tools report of {place.path}:\n{listed}" if listed else ""
 
 
 def selected_lines(selection: Range | None, document: Document) -> tuple[int, int]:

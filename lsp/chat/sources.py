@@ -97,7 +97,7 @@ def question_with(sources: Sequence[Source], question: str, again: Sequence[Sour
     shown = "\n\n".join(map(_shown, sources))
     return (
         f"{_INTRODUCTION}\n\n{shown}\n\n"
-        f"Answer from the sources that tell the answer, and cite them by their number in brackets.\n\n{question}"
+        f"Answer from these sources. Name the ones you use by their number, like [{sources[0].number}].\n\n{question}"
     )
 
 
@@ -146,8 +146,6 @@ _PLACE = r"(?<![\w/.@:-])(?P<path>/?(?:[\w.@+-]+/)*[\w.@+-]*\w):(?P<start>\d{1,7
 _ASCII_END = re.compile(r"[\x00-\x7f]*$")
 _PLACES = re.compile(_PLACE)
 _CITED = re.compile(f"(?P<space> ?){_NUMBERS}|{_PLACE}")
-_WORD = re.compile(r"[A-Za-z_]\w*")
-_TELLING = re.compile(r"[a-z0-9][A-Z]|\w_\w|^[A-Z]\w{3}")
 _SPAN = re.compile(r"`[^`\n]+`")
 
 
@@ -181,21 +179,6 @@ def _split_ascii_end(text: str) -> tuple[str, str]:
     return text[: end.start()], end.group()
 
 
-def named_sources(text: str, sources: Sequence[Source]) -> list[dict[str, Any]]:
-    """The places of the sources whose names an answer names: what it is from, where the model forgot to cite it.
-
-    A name counts in backticks, or where it is hardly a plain word (``EngineClient``, ``read_line``, ``Ledger``).
-    """
-    quoted = set(_WORD.findall(" ".join(_SPAN.findall(text))))
-    words = quoted | {word for word in _WORD.findall(text) if _TELLING.search(word)}
-    named = [
-        source.place
-        for source in sources
-        if source.symbol and not source.section and source.symbol.rpartition(".")[2] in words
-    ]
-    return [place for i, place in enumerate(named) if place not in named[:i]]
-
-
 class _Checker:
     def __init__(self, sources: dict[int, Source], line_count: LineCount) -> None:
         self.citations: list[dict[str, Any]] = []
@@ -210,7 +193,7 @@ class _Checker:
         for span in _SPAN.finditer(text):
             parts.append(self._plain(text[end : span.start()]))
             inside = _PLACES.sub(self._place, span.group())
-            parts.append(inside if inside.strip("` ") else "")
+            parts.append(inside if inside == span.group() or inside.strip("` ") else "")
             end = span.end()
         return "".join([*parts, self._plain(text[end:])])
 
