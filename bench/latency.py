@@ -170,10 +170,19 @@ def completion_prompt(line: int) -> list[Segment]:
     return base.segments(found.middle, "psm")
 
 
+NEW = "# A parser of command lines, in Python, with comments\n\nimport sys\n"
+
+
+def copied() -> str:
+    """A text whose second half the model copies from its first: guesses are right, and many at once."""
+    code = (STDLIB / FILES[1]).read_text()[:3000]
+    return f"{code}\n# ---- the same file once more ----\n{code[:600]}"
+
+
 @contextlib.asynccontextmanager
-async def chatting(engine: EngineClient) -> AsyncIterator[tuple[Generation, list[float]]]:
+async def chatting(engine: EngineClient, text: str = NEW) -> AsyncIterator[tuple[Generation, list[float]]]:
     """A chat answer under way, and when each of its tokens came."""
-    question: list[Segment] = [Text("# A parser of command lines, in Python, with comments\n\nimport sys\n")]
+    question: list[Segment] = [Text(text)]
     answer = engine.generate("chat", question, max_tokens=CHAT_TOKENS, heal=False, priority="chat")
     times: list[float] = []
 
@@ -201,6 +210,7 @@ async def behind_chat(home: Path, rounds: int) -> dict[str, Any]:
     steps: list[float] = []
     alone: list[float] = []
     behind_prompt: list[float] = []
+    behind_copy: list[float] = []
     async with running(engine_config(home)) as engine:
         prompt = completion_prompt(600)
         await drain(engine.generate("file", prompt, max_tokens=4))
@@ -216,6 +226,11 @@ async def behind_chat(home: Path, rounds: int) -> dict[str, Any]:
                 await drain(generation)
                 queue.append(generation.usage.queue_ms)
                 first.append(generation.usage.first_token_ms)
+            async with chatting(engine, copied()):
+                await asyncio.sleep(0.5 + 0.1 * turn)  # by then, many tokens are guessed at once
+                generation = engine.generate("file", prompt, max_tokens=2)
+                await drain(generation)
+                behind_copy.append(generation.usage.queue_ms)
             # A prompt that no sequence holds the beginning of.
             long = f"# {turn} {time.time_ns()}\n" + (STDLIB / FILES[1]).read_text()[turn * 3000 : turn * 3000 + 6000]
             chat = engine.generate(f"chat{turn}", [Text(long)], max_tokens=1, heal=False, priority="chat")
@@ -232,6 +247,7 @@ async def behind_chat(home: Path, rounds: int) -> dict[str, Any]:
         "the same in decode steps": percentiles([wait / step for wait in queue]),
         "first token behind it, ms": percentiles(first),
         "first token alone, ms": percentiles(alone),
+        "waiting behind an answer that copies code, ms": percentiles(behind_copy),
         "waiting behind a chat's prompt, ms": percentiles(behind_prompt),
         "its 64-token batch takes about, ms": round(64 / max(1e-9, engine.state.prefill_per_second) * 1000, 1),
     }

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SECTIONS = " > "
+"""What stands between the headings of a document in a section's name: ``Guide > Install``."""
+
 
 def split_lines(text: str, most: int = -1) -> list[str]:
     """The lines of a text without their ends, split where editors split: not at form feeds and their like.
@@ -13,6 +16,11 @@ def split_lines(text: str, most: int = -1) -> list[str]:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text.split("\n", most)
+
+
+def last_name(symbol: str) -> str:
+    """A symbol without what encloses it: ``send`` of ``Session.send``, ``Install`` of ``Guide > Install``."""
+    return symbol.rpartition(SECTIONS if SECTIONS in symbol else ".")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,8 @@ class Chunk:
     kind: str
     """``function``, ``method``, ``class``, ``module`` (what stands between definitions), ``section``, ``text``."""
     symbol: str
-    """The qualified name within the file, as ``Session.send``; empty where there is none."""
+    """The qualified name within the file, as ``Session.send``, of a document's section its headings, as
+    ``Guide > Install``; empty where there is none."""
     signature: str
     """The definition's head on one line, without its body; empty where there is none."""
     docstring: str
@@ -37,6 +46,8 @@ class Chunk:
     """Bare names that it defines."""
     uses: tuple[str, ...] = ()
     """Bare names that it calls or otherwise refers to, each once, in order."""
+    page: int = 0
+    """Of a document that has pages, from 1."""
 
     @property
     def scope(self) -> str:

@@ -9,7 +9,8 @@ from indexer import secrets
 
 _LONGEST_CODE_LINE = 1_000
 _LONGEST_PROSE_LINE = 20_000  # a paragraph on one line is how many people write
-_PROSE = frozenset({"markdown", "plaintext", "restructuredtext", "latex", "html"})
+PROSE = frozenset({"markdown", "plaintext", "restructuredtext", "latex", "html", "pdf"})
+"""Languages that people read rather than run."""
 
 
 def _names(text: str) -> frozenset[str]:
@@ -123,7 +124,7 @@ def made_by_a_tool(text: str, language: str) -> str:
     """Why a text is not somebody's own writing, judged by itself; empty if it seems to be."""
     if _GENERATED_TEXT.search(text, 0, _TOP):
         return "it says that a tool generated it"
-    longest = _LONGEST_PROSE_LINE if language in _PROSE else _LONGEST_CODE_LINE
+    longest = _LONGEST_PROSE_LINE if language in PROSE else _LONGEST_CODE_LINE
     if len(text) <= longest:
         return ""
     # Most of the text on overlong lines: a few long lines in a source file are its tables or messages.

@@ -14,7 +14,9 @@ from indexer.languages import LINE_COMMENT
 
 _MOST_LINES = 100
 _MOST_CHARACTERS = 4_000
-_LOOSE_LINES = 40  # text and what stands between definitions
+LOOSE_LINES = 40
+"""The most lines of a chunk of text, or of what stands between definitions."""
+
 _GROUP_LINES = 15  # small functions together
 _LEAST_LINES = 3  # a function this long is a chunk of its own
 _LEAST_DATA_LINES = 8  # so is a constant, a type or a section
@@ -45,12 +47,13 @@ class Item:
     end: int = 0
     signature: str = ""
     docstring: str = ""
+    joint: str = "."  # between the names of the symbol
     children: list[Item] = field(default_factory=list)
 
     @property
     def symbol(self) -> str:
         """The qualified name; of a scope as Rust's ``impl``, the type's."""
-        return f"{self.scope}.{self.name}" if self.scope and self.name else self.scope or self.name
+        return f"{self.scope}{self.joint}{self.name}" if self.scope and self.name else self.scope or self.name
 
     @property
     def is_container(self) -> bool:
@@ -161,7 +164,7 @@ def _whole(lines: Lines, item: Item) -> Iterator[Chunk]:
     """One definition, split at statements if it is large."""
     docstring, defines = item.docstring, (item.name,) if item.name and item.kind != "section" else ()
     kind = item.kind if item.kind in ("function", "method", "class", "section") else _KIND.get(item.kind, "class")
-    for start, end, text in _pieces(lines, item.first, item.last, item.body or item.node):
+    for start, end, text in pieces(lines, item.first, item.last, item.body or item.node):
         uses = tuple(name for name in lines.names(text) if name != item.name)
         yield Chunk(start + 1, end + 1, kind, item.symbol, item.signature, docstring, text, defines, uses)
         docstring, defines = "", ()
@@ -182,9 +185,9 @@ def _loose(
         return
     small = [item for item in items if first <= item.first and item.last <= last]
     grouped = any(item.kind in ("function", "method") for item in small)
-    most = _GROUP_LINES if grouped and not is_head else _LOOSE_LINES
+    most = _GROUP_LINES if grouped and not is_head else LOOSE_LINES
     starts = {item.first for item in small}
-    for start, end, text in _pieces(lines, first, last, node, most, starts):
+    for start, end, text in pieces(lines, first, last, node, most, starts):
         within = [item for item in small if start <= item.first <= end]
         defines = [item.name for item in within if item.kind != "section"]
         uses = lines.names(text)
@@ -228,7 +231,7 @@ def _with_members(head: str, members: list[Item], last: int) -> str:
     return "\n".join([head, *(f"    {item.signature}" for item in members[:_MOST_MEMBERS] if item.first > last)])
 
 
-def _pieces(
+def pieces(
     lines: Lines, first: int, last: int, node: Node | None, most: int = _MOST_LINES, starts: set[int] | None = None
 ) -> Iterator[tuple[int, int, str]]:
     """Some rows as (first, last, text), in pieces of at most `most` lines and some 4,000 characters."""
@@ -237,8 +240,8 @@ def _pieces(
         yield first, last, text
         return
     good = _statements(node, first, last) | (starts or set()) if node is not None else starts or set()
-    pieces = max((last - first) // most, len(text) // _MOST_CHARACTERS) + 1
-    ideal = (last - first + 1) // pieces + 1
+    count = max((last - first) // most, len(text) // _MOST_CHARACTERS) + 1
+    ideal = (last - first + 1) // count + 1
     while first <= last:
         end = _fitting(lines, first, last, most)
         if end < last:
@@ -284,6 +287,6 @@ def _statements(node: Node, first: int, last: int) -> set[int]:
             start, end = child.start_point[0], child.end_point[0]
             if end >= first and start <= last:
                 rows.add(start)
-                if end - start >= _LOOSE_LINES:
+                if end - start >= LOOSE_LINES:
                     todo.append(child)
     return rows

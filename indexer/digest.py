@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from indexer.chunk import Outline
+from indexer.documents import document_outline
 from indexer.embedding.embedder import TextEmbedder
+from indexer.files import Kind
+from indexer.interfaces import interface
 from indexer.outline import outline
 from indexer.rows import Rows, rows_of
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same file would be redacted or taken apart differently: what was made before is made again."""
 
 
@@ -27,7 +30,7 @@ def maker(embedder: TextEmbedder) -> str:
     return f"{embedder.name}/{VERSION}"
 
 
-def digest(path: str, language: str, text: str, embedder: TextEmbedder) -> Record:
+def digest(path: str, language: str, text: str, embedder: TextEmbedder, kind: Kind = "code") -> Record:
     """Take a file apart.
 
     Args:
@@ -35,6 +38,11 @@ def digest(path: str, language: str, text: str, embedder: TextEmbedder) -> Recor
         language: as `indexer.languages.language_of` gives it.
         text: redacted already (`indexer.secrets`): all of it ends up on disk.
         embedder: makes the chunks' vectors.
+        kind: what it is taken apart for.
     """
-    taken = outline(text, language)
-    return Record(text, taken, rows_of(path, taken.chunks, embedder))
+    taken = _OUTLINES[kind](text, language)
+    # What packages consist of is on the disk anyhow.
+    return Record("" if kind == "interfaces" else text, taken, rows_of(path, taken.chunks, embedder))
+
+
+_OUTLINES = {"code": outline, "documents": document_outline, "interfaces": interface}

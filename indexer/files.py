@@ -8,8 +8,9 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from indexer import secrets
+from indexer import documents, interfaces, secrets
 from indexer.content import by_name, decode, made_by_a_tool
 from indexer.ignore import GITIGNORE, MARKERS, MIDLINEIGNORE, VERSION_CONTROL, Scope, outermost, read_rules
 from indexer.languages import language_of
@@ -20,12 +21,24 @@ _Enter = Callable[[str, Scope], None]
 _KIB = 1024
 
 
+Kind = Literal["code", "documents", "interfaces"]
+"""What a folder is kept for: its sources; prose to look things up in; the signatures of installed packages."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileRules:
-    """What the settings say: ``exclude`` are patterns of .gitignore, stronger than those of any file."""
+    """What the settings say: ``exclude`` are patterns of .gitignore, stronger than those of any file.
+
+    What git ignores is left out of code alone: it isn't the workspace's, but may well be what somebody wants to read.
+    """
 
     exclude: tuple[str, ...] = ()
     max_file_kib: int = 512
+    kind: Kind = "code"
+
+    def around(self, root: Path) -> Scope:
+        """The ignore rules in force at the top of a folder."""
+        return outermost(root, self.exclude, git=self.kind == "code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,7 @@ def listing(workspace: Path, rules: FileRules, skipped: _Skip | None = None, top
         top: where to begin, as ``a/b``; it must count itself.
     """
     root = _real(workspace)
-    scope = outermost(root, rules.exclude)
+    scope = rules.around(root)
     begin = ""
     for name in PurePosixPath(top).parts:
         _, scope = _enter_folder(root, begin, scope)
@@ -125,7 +138,7 @@ def folders(
         ``""`` or ``a/b/``, and its rules.
     """
     root = _real(workspace)
-    scope = around or outermost(root, rules.exclude)
+    scope = around or rules.around(root)
     for folder, inner, _ in _visit(root, top, scope, rules, _tell_nobody, enter):
         yield folder, inner
 
@@ -175,7 +188,7 @@ def decide(workspace: Path, path: str, rules: FileRules) -> Decision:
     if not parts or ".." in parts or path.startswith("/") or "\0" in path:
         return Decision(path, False, "it is not a path within the workspace")
     root = _real(workspace)
-    scope = outermost(root, rules.exclude)
+    scope = rules.around(root)
     folder = ""
     for name in parts[:-1]:
         reason, scope = _enter_folder(root, folder, scope)
@@ -199,7 +212,7 @@ def decide(workspace: Path, path: str, rules: FileRules) -> Decision:
 def is_ignored(workspace: Path, path: str, rules: FileRules, is_folder: bool = False) -> bool:
     """Whether ignore rules leave a path out, be it there or not: what `decide` says but for what the file itself is."""
     root = _real(workspace)
-    scope = outermost(root, rules.exclude)
+    scope = rules.around(root)
     parts = path.split("/")
     folder = ""
     for depth, name in enumerate(parts):
@@ -261,13 +274,22 @@ def _unfit(entry: os.DirEntry[str] | _Entry, path: str, scope: Scope, rules: Fil
         return "it is gone, or can't be read"
     if not stat.S_ISREG(facts.st_mode):
         return "it is not a regular file"
-    return by_name(path) or _too_large(facts.st_size, rules)
+    # A document that is too large was meant to be found: reading it says why it isn't.
+    return _by_name(path, rules) or (_too_large(facts.st_size, rules) if rules.kind != "documents" else "")
+
+
+def _by_name(path: str, rules: FileRules) -> str:
+    """Why a file stays out by its name alone; empty if it doesn't."""
+    if rules.kind == "code":
+        return by_name(path)
+    return secrets.is_secret_file(path) or (documents if rules.kind == "documents" else interfaces).by_name(path)
 
 
 def _too_large(size: int, rules: FileRules) -> str:
     if size <= rules.max_file_kib * _KIB:
         return ""
-    return f"its {size // _KIB:,} KiB are more than index.max_file_kib = {rules.max_file_kib:,}"
+    setting = "index.max_document_kib" if rules.kind == "documents" else "index.max_file_kib"
+    return f"its {size // _KIB:,} KiB are more than {setting} = {rules.max_file_kib:,}"
 
 
 def _entries(root: Path, folder: str, tell: _Skip) -> list[os.DirEntry[str]]:
@@ -319,7 +341,7 @@ def read(workspace: Path, path: str, rules: FileRules) -> Source | Skipped:
 
     Neither links nor devices nor pipes are opened, and never more than the largest size is read.
     """
-    reason = by_name(path)
+    reason = _by_name(path, rules)
     if reason:
         return Skipped(path, reason)
     try:
@@ -337,15 +359,29 @@ def read(workspace: Path, path: str, rules: FileRules) -> Source | Skipped:
     reason = reason or _too_large(len(data), rules)
     if reason:
         return Skipped(path, reason)
-    decoded = decode(data)
-    if decoded is None:
-        return Skipped(path, "its content is binary")
-    text, encoding = decoded
-    reason = made_by_a_tool(text, language_of(path))
-    if reason:
-        return Skipped(path, reason)
+    try:
+        text, encoding = _text(path, data, rules)
+    except ValueError as error:
+        return Skipped(path, str(error))
     digest = hashlib.blake2b(data, digest_size=16).digest()
     return Source(path, text, encoding, digest, len(data), facts.st_mtime_ns)
+
+
+def _text(path: str, data: bytes, rules: FileRules) -> tuple[str, str]:
+    """What there is to read in a file, and its encoding.
+
+    Raises:
+        ValueError: nothing; the text says why.
+    """
+    if rules.kind == "documents" and documents.is_extracted(path):
+        return documents.extracted(path, data), ""
+    decoded = decode(data)
+    if decoded is None:
+        raise ValueError("its content is binary")
+    reason = made_by_a_tool(decoded[0], language_of(path)) if rules.kind == "code" else ""
+    if reason:
+        raise ValueError(reason)
+    return decoded
 
 
 def explain(workspace: Path, path: str, rules: FileRules) -> Explanation:

@@ -150,6 +150,8 @@ class Scope:
     ours: tuple[tuple[Rules, str], ...] = ()
     gits: tuple[tuple[Rules, str], ...] = ()
     weak: tuple[tuple[Rules, str], ...] = ()
+    git: bool = True
+    """Whether what git ignores counts."""
 
     def judge(self, path: str, is_folder: bool) -> Verdict:
         """What is said of a path (relative to the workspace) whose folders are not ignored themselves."""
@@ -166,7 +168,7 @@ class Scope:
     def inside(self, folder: str, gits: Rules | None, ours: Rules | None) -> Scope:
         """The scope of a folder (``""`` or ``a/b/``) that has these rule files."""
         scope = self
-        if gits:
+        if gits and self.git:
             scope = replace(scope, gits=((gits, folder), *scope.gits))
         if ours:
             scope = replace(scope, ours=((ours, folder), *scope.ours))
@@ -200,12 +202,15 @@ def _lines_then(file: Path, mtime_ns: int, size: int, inode: int) -> tuple[str, 
         return tuple(opened.read(_LARGEST_RULE_FILE).decode("utf-8-sig", "surrogateescape").splitlines())
 
 
-def outermost(workspace: Path, exclude: tuple[str, ...]) -> Scope:
+def outermost(workspace: Path, exclude: tuple[str, ...], *, git: bool = True) -> Scope:
     """The scope around a workspace: settings, the repository that it lies in, the user's own rules, the defaults.
 
     Where the rules of a repository around it ignore the workspace itself, they are left aside: the user opened it.
+    Without ``git``, what git ignores counts nowhere: only the settings and the defaults do.
     """
     strong = _rules_of(exclude, "the settings", numbered=False)
+    if not git:
+        return Scope(((strong, ""),) if strong else (), weak=((_DEFAULT_RULES, ""),), git=False)
     repository = repository_of(workspace)
     around = ""
     gits: list[tuple[Rules, str]] = []

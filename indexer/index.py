@@ -8,7 +8,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,16 +17,16 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from indexer import graph
-from indexer.chunk import Outline
+from indexer.chunk import Import, Outline
 from indexer.context import MIX, ContextFinder, Mix, Piece
 from indexer.digest import Record, maker
 from indexer.embedding import default_embedder
 from indexer.embedding.embedder import TextReranker
-from indexer.files import FileRules
+from indexer.files import FileRules, Skipped
 from indexer.lexical import document_frequencies
 from indexer.rows import term_id
 from indexer.scan import Scanner, Workload
-from indexer.search import Hit, Ranking, search
+from indexer.search import Hit, Ranking, search_all
 from indexer.secrets import redact
 from indexer.store import Store, is_damage, remove, set_aside
 from indexer.view import View, Views
@@ -85,6 +85,7 @@ class Index:
         self._lock = threading.RLock()
         self._importance: dict[str, float] = {}
         self._importance_rev = -1
+        self._imports: tuple[int, list[tuple[str, str, tuple[Import, ...]]]] = (-1, [])
         self._contexts = ContextFinder()
         self._overlays: dict[str, Record] = {}  # what the editor has not saved outlives a store that is made anew
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -190,9 +191,22 @@ class Index:
         reranker: TextReranker | None = None,
     ) -> list[Hit]:
         """The best chunks for a question in words or code, best first; see `indexer.search`."""
-        return self._mended(
-            lambda: search(
-                self._views.current(),
+        return [hit for _, hit in self.search_beside((), query, count, ranking=ranking, reranker=reranker)]
+
+    def search_beside(
+        self,
+        others: Sequence[Index],
+        query: str,
+        count: int = 10,
+        *,
+        ranking: Ranking = Ranking(),
+        reranker: TextReranker | None = None,
+    ) -> list[tuple[Index, Hit]]:
+        """The best chunks of this index and of others, each with its index; this one says what is a usual score."""
+        indexes = (self, *others)
+        found = self._mended(
+            lambda: search_all(
+                [index.view() for index in indexes],
                 query,
                 self._embedder,
                 count,
@@ -201,6 +215,7 @@ class Index:
                 reranker=reranker,
             )
         )
+        return [(indexes[number], hit) for number, hit in found]
 
     def context_for(self, path: str, prefix: str, suffix: str, budget: int, mix: Mix = MIX) -> list[Piece]:
         """What a completion at a cursor needs from the other files (and from far away in its own); reads no files.
@@ -249,6 +264,17 @@ class Index:
         """How much it holds."""
         files, chunks, languages, skipped = self._store.totals()
         return Totals(files, chunks, skipped, languages, self._store.bytes())
+
+    def left_out(self) -> list[Skipped]:
+        """The files that are listed but kept out, and why."""
+        return [Skipped(path, reason) for path, reason in self._mended(lambda: self._store.skipped())]
+
+    def imports(self) -> list[tuple[str, str, tuple[Import, ...]]]:
+        """Path, language and imports of every file, as they are on the disk."""
+        rev = self._store.rev
+        if self._imports[0] != rev:
+            self._imports = rev, self._mended(lambda: self._store.imports())
+        return self._imports[1]
 
     def _merged(self) -> None:
         """Put what changed with the rest, once it is much."""

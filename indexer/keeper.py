@@ -33,6 +33,8 @@ class Freshness:
     """What it is doing, or why it failed."""
     files: int = 0
     chunks: int = 0
+    skipped: int = 0
+    """Files that are kept out for what is in them."""
     pending: int = 0
     """Files still to look into."""
 
@@ -170,9 +172,9 @@ class Keeper:
         elif todo.paths:
             self.index.update(todo.paths, self._load)
         if todo.rescan or todo.paths:
-            totals = self.index.totals()
-            detail = self._watcher.degraded
-            self._set(state="ready", detail=detail, files=totals.files, chunks=totals.chunks, pending=0)
+            now = self.index.totals()
+            holds = {"files": now.files, "chunks": now.chunks, "skipped": now.skipped}
+            self._set(state="ready", detail=self._watcher.degraded, pending=0, **holds)
 
     def _lay_over(self, path: str, text: str | None) -> None:
         if text is not None and (by_name(path) or is_ignored(self.index.workspace, path, self.index.rules)):

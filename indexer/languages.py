@@ -49,6 +49,7 @@ _TABLE = (
     _Language("objective-c", "//", ".m", "objc"),
     _Language("objective-cpp", "//", ".mm", "objcpp"),
     _Language("ocaml", "", ".ml .mli"),
+    _Language("pdf", "", ".pdf"),
     _Language("perl", "#", ".pl .pm .t"),
     _Language("php", "//", ".php .phtml"),
     _Language("powershell", "#", ".ps1 .psm1 .psd1", "ps1"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from dataclasses import dataclass
 
 from tree_sitter import Node
 
 from indexer import cutting
-from indexer.chunk import Definition, Import, Outline
+from indexer.chunk import SECTIONS, Definition, Import, Outline
 from indexer.cutting import Item, Lines
 from indexer.grammars import Grammar, Match, grammar
 from indexer.imports import bound_by, expanded
@@ -35,11 +35,36 @@ _QUALIFIED = re.compile(r"::|[.:\\]")
 _DECLARED_NAME = re.compile(r"((?:[\w~]+(?:<[^<>()]*>)?::)*(?:operator\s*[^\s(]+|~?\w+))\s*\(")
 _COMMENT = re.compile(r"(?:^|\s)(?:#|//|--).*")
 _HEAD_END = re.compile(r"\s*(?:\{|:|=>|=|\bthen|\bdo|\()\s*$")
-_RST_HEADING = re.compile(r"^(?P<title>\S.*)\n(?P<mark>([=\-~^\"'`#*+.:_])\3{2,})[ \t]*$", re.MULTILINE)
+_RST_HEADING = re.compile(
+    r"^(?P<over>(?:([=\-~^\"'`#*+.:_])\2{2,})[ \t]*\n)? ?(?P<title>\S.*)\n(?P<under>([=\-~^\"'`#*+.:_])\5{2,})[ \t]*$",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A file as its grammar sees it; without one, there are lines alone."""
+
+    lines: Lines
+    text: str
+    root: Node | None = None
+    tops: tuple[Item, ...] = ()
+    """The outermost definitions, each with those within it."""
+    definitions: tuple[Definition, ...] = ()
+    imports: tuple[Import, ...] = ()
 
 
 def outline(text: str, language: str) -> Outline:
     """Take a file apart; `language` is an LSP identifier. Never raises: what can't be parsed is cut by lines."""
+    parsed = parse(text, language)
+    tops = list(parsed.tops)
+    if parsed.root is None and language == "restructuredtext":
+        tops = _nested(_headings(parsed.text, len(parsed.lines.rows)))
+    return Outline(language, tuple(cutting.chunks(parsed.lines, tops, parsed.root)), parsed.definitions, parsed.imports)
+
+
+def parse(text: str, language: str) -> Parsed:
+    """Find a file's definitions and imports; nothing where there is no grammar, or the file is unfit for it."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     source = text.encode("utf-8", "replace")
     if not text.isascii():
@@ -49,20 +74,15 @@ def outline(text: str, language: str) -> Outline:
     # A NUL ends the text for some grammars.
     root = tongue.parse(source.replace(b"\0", b" ")) if tongue else None
     if tongue is None or root is None:
-        sections = _headings(text, len(lines.rows)) if language == "restructuredtext" else []
-        return Outline(language, tuple(cutting.chunks(lines, sections, None)))
+        return Parsed(lines, text)
     lines.keywords = tongue.keywords
     lines.between = "text" if language in _MARKUP else "module"
     matches = tongue.matches(root)
     items = _items(matches, source, lines)
     tree = _nested(items)
     _describe(tree, source, lines, 0, len(lines.rows) - 1)
-    return Outline(
-        language,
-        tuple(cutting.chunks(lines, tree, root)),
-        tuple(_definition(item) for item in items if item.kind not in ("section", "scope")),
-        _imports(matches, source, tongue),
-    )
+    definitions = tuple(_definition(item) for item in items if item.kind not in ("section", "scope"))
+    return Parsed(lines, text, root, tuple(tree), definitions, _imports(matches, source, tongue))
 
 
 def _is_unfit(rows: list[str], size: int, language: str) -> bool:
@@ -91,6 +111,8 @@ def _items(matches: list[Match], source: bytes, lines: Lines) -> list[Item]:
             if key not in found or (kind != "constant" and found[key].body is None):
                 body = match["body"][0] if "body" in match else None
                 found[key] = Item(_KINDS[kind], name, owner, node, body)
+                if lines.language == "markdown":
+                    found[key].joint = SECTIONS
     for item in found.values():
         _place(item, wrappers)
     return sorted(found.values(), key=lambda item: (item.start, -item.end))
@@ -224,10 +246,24 @@ def _imports(matches: list[Match], source: bytes, tongue: Grammar) -> tuple[Impo
 
 
 def _headings(text: str, count: int) -> list[Item]:
-    """reStructuredText's sections, one level: each from its underlined title to the next."""
-    titles = [(text.count("\n", 0, match.start()), match["title"]) for match in _RST_HEADING.finditer(text)]
-    ends = [(count, "")]
-    return [
-        Item("section", title.strip()[:80], first=row, last=following - 1)
-        for (row, title), (following, _) in pairwise(titles + ends)
-    ]
+    """reStructuredText's sections, in order: each from its title to the next one of its level or above.
+
+    A level is known by the characters that its titles are underlined (and overlined) with, in order of appearance.
+    """
+    levels: dict[tuple[str, bool], int] = {}
+    found: list[Item] = []
+    open_items: list[tuple[int, Item]] = []
+    for match in _RST_HEADING.finditer(text):
+        mark = match["under"][0], bool(match["over"])
+        if mark[1] and match["over"][0] != mark[0]:
+            continue
+        level = levels.setdefault(mark, len(levels))
+        row = text.count("\n", 0, match.start())
+        title = " ".join(match["title"].split())[:80]
+        item = Item("section", title, first=row, last=count - 1, start=row, end=count, joint=SECTIONS)
+        while open_items and open_items[-1][0] >= level:
+            closed = open_items.pop()[1]
+            closed.last, closed.end = row - 1, row
+        open_items.append((level, item))
+        found.append(item)
+    return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from indexer.chunk import SECTIONS
 from indexer.glossary import translated
 from indexer.rows import query_terms
 from indexer.tokens import identifiers, words
@@ -35,7 +36,7 @@ class Query:
 
     def names_symbol(self, symbol: str) -> bool:
         """Whether it names this very symbol, in full or by its end."""
-        qualified = "." + symbol.lower()
+        qualified = "." + symbol.lower().replace(SECTIONS, ".")
         return any(qualified.endswith("." + name) for name in self.names)
 
     def share_of(self, name: str) -> float:

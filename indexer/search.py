@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer import lexical, vectors
+from indexer.chunk import last_name
+from indexer.content import PROSE
 from indexer.embedding.embedder import TextEmbedder, TextReranker
 from indexer.query import Query, is_test, read_query
 from indexer.segment import Segment
@@ -48,6 +50,10 @@ class Ranking:
     """For each better hit in the same file: what its further ones lose."""
 
 
+DOCUMENTS = Ranking(lexical=2.0, dense=1.7, kinds=(-6.0,) * 6)
+"""For documents beside code: the table of meanings has learnt code, and knows few of the words that prose is about."""
+
+
 @dataclass(frozen=True)
 class Hit:
     """A chunk that was found."""
@@ -64,12 +70,17 @@ class Hit:
     text: str
     reason: str
     """Why it is here, in a few words."""
+    section: str = ""
+    """Of a document: its headings down to this place, as ``Guide > Install``."""
+    page: int = 0
+    """Of a document that has pages, from 1."""
 
 
 @dataclass
 class _Found:
     """A candidate: a row of a segment, and what speaks for it."""
 
+    view: int
     segment: Segment
     row: int
     file: int
@@ -83,6 +94,7 @@ class _Found:
 _CANDIDATES = 200  # of words, and as many of meaning
 _JUDGED = 120  # of the best of these, names and places are looked at
 _RERANKED = 20
+_TELLING = 200  # chunks whose scores tell what is usual
 _DAY = 86_400.0
 
 
@@ -101,28 +113,71 @@ def search(
     Words (BM25) and meaning (cosine) are each made standard scores and added, which beats fusing ranks here; then come
     the rules of `Ranking`. With a ``reranker`` the best 20 are put in order again.
     """
+    found = search_all([view], query, embedder, count, ranking=ranking, importance=importance, reranker=reranker)
+    return [hit for _, hit in found]
+
+
+def search_all(
+    views: Sequence[View],
+    query: str,
+    embedder: TextEmbedder,
+    count: int = 10,
+    *,
+    ranking: Ranking = Ranking(),
+    importance: dict[str, float] | None = None,
+    reranker: TextReranker | None = None,
+) -> list[tuple[int, Hit]]:
+    """As `search`, in a first view and in those of documents; each hit with the number of its view.
+
+    The first view, to which ``ranking`` and ``importance`` belong, says what is usual: its hits have the scores that
+    they have without the others, among which those of the others are placed.
+    """
     asked = read_query(query)
-    found = _candidates(view, asked, embedder, ranking)
-    files = {candidate.file: view.files[candidate.file] for candidate in found}
-    judged = {file: _judge_file(row, asked, ranking, importance or {}) for file, row in files.items()}
+    rankings = [ranking, *[DOCUMENTS] * (len(views) - 1)]
+    found = _candidates(views, asked, embedder, rankings)
+    files = {(one.view, one.file): views[one.view].files[one.file] for one in found}
+    judged = {
+        (view, file): _judge_file(row, asked, rankings[view], importance if importance and not view else {})
+        for (view, file), row in files.items()
+    }
     for candidate in found:
-        _judge(candidate, judged[candidate.file], asked, ranking)
+        _judge(candidate, judged[candidate.view, candidate.file], asked, rankings[candidate.view])
     found = _spread_over_files(found, ranking)
     if reranker is not None:
-        found = _reranked(view, query, found, reranker)
-    hits = (_hit(view, candidate) for candidate in found)
-    return list(islice(filter(None, hits), count))
+        found = _reranked(views, query, found, reranker)
+    hits = ((candidate.view, _hit(views[candidate.view], candidate)) for candidate in found)
+    return list(islice(((view, hit) for view, hit in hits if hit is not None), count))
 
 
-def _candidates(view: View, asked: Query, embedder: TextEmbedder, ranking: Ranking) -> list[_Found]:
-    """The best by words and meaning together, best first."""
-    weighted = lexical.weights(view.segments, asked.terms)
+def _candidates(
+    views: Sequence[View], asked: Query, embedder: TextEmbedder, rankings: Sequence[Ranking]
+) -> list[_Found]:
+    """The best of each view by words and meaning together, best first."""
+    everything = [part for view in views for part in view.segments]
+    usual = everything if len(views) > 1 and views[0].chunks < _TELLING else views[0].segments
+    weighted = lexical.weights(everything, asked.terms) | lexical.weights(usual, asked.terms)
     wanted = embedder.embed_query(asked.text)
-    scored = [lexical.bm25(part, weighted) for part in view.segments]
-    mean, deviation = _moments(scored)
-    near_mean, near_deviation = vectors.spread(max(view.segments, key=len), wanted)
+    moments = _moments([lexical.bm25(part, weighted) for part in usual])
+    near = vectors.spread(max(usual, key=len), wanted)
     found: list[_Found] = []
-    for part, dead, scores in zip(view.segments, view.dead, scored, strict=True):
+    for number, view in enumerate(views):
+        found += _best_of(view, number, weighted, wanted, (moments, near), rankings[number])
+    return sorted(found, key=lambda candidate: -candidate.score)
+
+
+def _best_of(
+    view: View,
+    number: int,
+    weighted: dict[int, float],
+    wanted: NDArray[np.float32],
+    usual: tuple[tuple[float, float], tuple[float, float]],
+    ranking: Ranking,
+) -> list[_Found]:
+    """The best of one view; ``usual`` are mean and standard deviation of BM25's scores, and of cosines."""
+    (mean, deviation), (near_mean, near_deviation) = usual
+    found: list[_Found] = []
+    for part, dead in zip(view.segments, view.dead, strict=True):
+        scores = lexical.bm25(part, weighted)
         rows = _union(part, dead, scores, wanted, ranking)
         words_score = (scores[rows] - mean) / (deviation or 1.0)
         meaning = (vectors.similarity(part, wanted, rows) - near_mean) / (near_deviation or 1.0)
@@ -136,7 +191,7 @@ def _candidates(view: View, asked: Query, embedder: TextEmbedder, ranking: Ranki
             meaning[best],
             total[best],
         )
-        found += [_Found(part, *values) for values in zip(*(array.tolist() for array in chosen), strict=True)]
+        found += [_Found(number, part, *values) for values in zip(*(array.tolist() for array in chosen), strict=True)]
     found.sort(key=lambda candidate: -candidate.score)
     return found[:_JUDGED]
 
@@ -183,7 +238,7 @@ def _judge_file(
 def _judge(candidate: _Found, file: tuple[float, tuple[str, ...]], asked: Query, ranking: Ranking) -> None:
     """Add what its name and its file say."""
     symbol = candidate.segment.symbol(candidate.row)
-    name = symbol.rpartition(".")[2]
+    name = last_name(symbol)
     named = asked.names_symbol(symbol)
     share = asked.share_of(name)
     by_file, file_reasons = file
@@ -199,9 +254,9 @@ def _judge(candidate: _Found, file: tuple[float, tuple[str, ...]], asked: Query,
 
 def _spread_over_files(found: list[_Found], ranking: Ranking) -> list[_Found]:
     """Let a file's hits speak for each other, then let its further ones stand back, so that others are seen."""
-    by_file: dict[int, list[_Found]] = {}
+    by_file: dict[tuple[int, int], list[_Found]] = {}
     for candidate in found:
-        by_file.setdefault(candidate.file, []).append(candidate)
+        by_file.setdefault((candidate.view, candidate.file), []).append(candidate)
     for hits in by_file.values():
         hits.sort(key=lambda candidate: -candidate.score)
         bonus = ranking.neighbours * sum(max(0.0, hit.score) for hit in hits[1:4])
@@ -210,10 +265,10 @@ def _spread_over_files(found: list[_Found], ranking: Ranking) -> list[_Found]:
     return sorted(found, key=lambda candidate: -candidate.score)
 
 
-def _reranked(view: View, query: str, found: list[_Found], reranker: TextReranker) -> list[_Found]:
+def _reranked(views: Sequence[View], query: str, found: list[_Found], reranker: TextReranker) -> list[_Found]:
     """The first 20 in a new order: their score and the re-ranker's, both as standard scores, half and half."""
     first, rest = found[:_RERANKED], found[_RERANKED:]
-    hits = [_hit(view, candidate) for candidate in first]
+    hits = [_hit(views[candidate.view], candidate) for candidate in first]
     judged = reranker.scores(query, [f"{hit.path} {hit.symbol}\n{hit.text}" if hit else "" for hit in hits])
     own = np.array([candidate.score for candidate in first], np.float32)
     total = _standard(own) + _standard(judged)
@@ -244,4 +299,6 @@ def _hit(view: View, candidate: _Found) -> Hit | None:
         round(candidate.score, 3),
         chunk.text,
         ", ".join(candidate.reasons) or "nearest",
+        chunk.symbol if chunk.kind == "section" and view.files[file].language in PROSE else "",
+        chunk.page,
     )

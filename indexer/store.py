@@ -274,6 +274,10 @@ class Store:
             query += " AND (path = :path OR path > :path || '/' AND path < :path || '0')"
         return {path: (size, mtime) for path, size, mtime in self._read(query, {"path": path})}
 
+    def skipped(self) -> list[tuple[str, str]]:
+        """``(path, reason)`` of the files that are listed but kept out, by path."""
+        return self._read("SELECT path, skipped FROM file WHERE skipped != '' AND size >= 0 ORDER BY path")
+
     def stale(self, maker: str) -> set[str]:
         """Paths of files whose digest somebody else made: another embedder, or an earlier midline."""
         rows = self._read(

@@ -64,7 +64,7 @@ class Job:
 
     def record(self, path: str, text: str) -> Record:
         """A file's text, redacted already, taken apart."""
-        return digest(path, language_of(path), text, self._embedder)
+        return digest(path, language_of(path), text, self._embedder, self._setting.rules.kind)
 
 
 def skipped(file: Listed, reason: str) -> Change:

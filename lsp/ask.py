@@ -26,8 +26,9 @@ from lsp.engine.client import EngineClient
 from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
+from lsp.knowledge import opened_packages
 from lsp.privacy import Privacy
-from lsp.searching import workspace_index
+from lsp.searching import INDEXING_SECONDS, opened_documents, workspace_index
 from lsp.settings import Settings, load
 
 MAX_PIPED_BYTES = 4_000_000
@@ -58,8 +59,12 @@ def ask_command(question: str, file: str | None, workspace: Path, *, go_on: bool
     config = chat_config(settings)
     kept = Conversations(warn=_tell)
     conversation = next((one.id for one in kept.of(workspace)), "") if go_on else ""
-    with workspace_index(workspace, settings, ranked=True) as index:
-        library = Library(index, workspace, privacy.covers)
+    with (
+        workspace_index(workspace, settings, ranked=True) as index,
+        opened_documents(workspace, settings, seconds=INDEXING_SECONDS) as documents,
+        opened_packages(settings) as packages,
+    ):
+        library = Library(index, workspace, privacy.covers, documents, packages)
         place = _place(file, library) if file else None
         printer = _Printer(quiet=as_json)
         answer = asyncio.run(_ask(message, library, place, workspace, conversation, kept, settings, config, printer))

@@ -76,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--json", action="store_true", help="print one JSON document")
     ask.set_defaults(handler=_ask)
 
+    commit = commands.add_parser("commit-message", help="write a message for what is staged, for `git commit -F -`")
+    commit.add_argument(
+        "--workspace", metavar="DIR", type=Path, help="a folder of the repository (default: the current)"
+    )
+    commit.add_argument("--json", action="store_true", help="print one JSON document")
+    commit.set_defaults(handler=_commit_message)
+
     index = commands.add_parser("index", help="bring the index of a folder up to date")
     index.add_argument("folder", metavar="DIR", nargs="?", type=Path, default=Path(), help="default: the current one")
     index.add_argument("--rebuild", action="store_true", help="make it anew")
@@ -145,6 +152,12 @@ def _ask(arguments: argparse.Namespace) -> int:
         go_on=arguments.go_on,
         as_json=arguments.json,
     )
+
+
+def _commit_message(arguments: argparse.Namespace) -> int:
+    from lsp.commit import commit_command
+
+    return commit_command(arguments.workspace or Path.cwd(), as_json=arguments.json)
 
 
 def _index(arguments: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -33,8 +34,10 @@ def git(folder: Path, *arguments: str, wanted: str) -> str:
         MidlineError: there is no git or no repository, or it can't tell.
     """
     command = ["git", "-C", str(folder), "--no-optional-locks", *_SAFE, *arguments]
+    # What a partial clone lacks it would get from the network.
+    environment = os.environ | {"GIT_NO_LAZY_FETCH": "1"}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False, env=environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MidlineError(f"git can't tell {wanted}: {error}.") from error
     if done.returncode:

@@ -9,18 +9,21 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
-from indexer.files import FileRules
+from indexer.files import FileRules, Skipped
 from indexer.index import Index, folder_of
 from indexer.keeper import Freshness, Keeper
+from indexer.packages import Packages
 from indexer.scan import Workload
 from lsp import paths
 from lsp.errors import MidlineError
+from lsp.knowledge import left_out, open_documents, open_packages
 from lsp.settings import Settings
 
+_T = TypeVar("_T")
 logger = logging.getLogger(__name__)
 
 TYPING_SECONDS = 1.5
@@ -62,12 +65,16 @@ class WorkspaceIndex:
 
     Args:
         tell: called in the event loop when `freshness` has changed.
+        warn: called there with a message for the user.
     """
 
-    def __init__(self, tell: Callable[[Freshness], None]) -> None:
+    def __init__(self, tell: Callable[[Freshness], None], warn: Callable[[str], None] = logger.warning) -> None:
         self.freshness = Freshness("disabled")
         self._tell = tell
+        self._warn = warn
         self._keeper: Keeper | None = None
+        self._documents: list[Keeper] = []
+        self.packages: Packages | None = None
         self._kept: tuple[Any, ...] = ()
         self._typed_at = 0.0
 
@@ -75,6 +82,11 @@ class WorkspaceIndex:
     def index(self) -> Index | None:
         """The index, if there is one."""
         return self._keeper.index if self._keeper else None
+
+    @property
+    def documents(self) -> list[Index]:
+        """The indexes of the folders that ``index.documents`` names."""
+        return [keeper.index for keeper in self._documents]
 
     async def configure(self, workspace: Path | None, settings: Settings) -> None:
         """Open, close or change the index as the settings want it.
@@ -100,6 +112,27 @@ class WorkspaceIndex:
         load = Workload(workers(settings, leave=1), _NICENESS, hold=lambda: self._hold(settings))
         self._keeper = Keeper(index, load, lambda freshness: _call_soon(loop, self._set, freshness))
         self._keeper.start()
+        self.packages = open_packages(settings)
+        await self._keep_documents(workspace, settings, load)
+
+    async def _keep_documents(self, workspace: Path, settings: Settings, load: Workload) -> None:
+        """Keep the documents fresh as well; what can't be read is told once."""
+        indexes, problems = await asyncio.to_thread(open_documents, workspace, settings)
+        for problem in problems:
+            self._warn(problem)
+        loop = asyncio.get_running_loop()
+        for index in indexes:
+            told: list[Skipped] = []
+
+            def tell(freshness: Freshness, index: Index = index, told: list[Skipped] = told) -> None:
+                if freshness.state == "ready" and (message := left_out(index, told)):
+                    told += index.left_out()
+                    _call_soon(loop, self._warn, message)
+                elif freshness.state == "failed":
+                    _call_soon(loop, self._warn, freshness.detail)
+
+            self._documents.append(Keeper(index, load, tell))
+            self._documents[-1].start()
 
     async def close(self) -> None:
         """Let go of the index."""
@@ -107,9 +140,13 @@ class WorkspaceIndex:
 
     def stop(self) -> None:
         """Let go of the index, waiting for what it is just storing; from any thread."""
-        keeper, self._keeper, self._kept = self._keeper, None, ()
-        if keeper:
+        keepers = [*self._documents, *filter(None, [self._keeper])]
+        self._keeper, self._documents, self._kept = None, [], ()
+        packages, self.packages = self.packages, None
+        for keeper in keepers:
             keeper.stop()
+        if packages:
+            packages.close()
 
     def typed(self) -> None:
         """The user has pressed a key."""
@@ -167,9 +204,9 @@ def _on_battery() -> bool:
     return _battery[1]
 
 
-def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[Freshness], None], freshness: Freshness) -> None:
+def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[_T], None], news: _T) -> None:
     """From another thread; a loop that has ended wants nothing any more."""
     try:
-        loop.call_soon_threadsafe(call, freshness)
+        loop.call_soon_threadsafe(call, news)
     except RuntimeError:
         logger.debug("the server has ended")

@@ -17,6 +17,9 @@ from lsp.engine.protocol import State
 if TYPE_CHECKING:
     from pygls.lsp.server import LanguageServer
 
+# A client that doesn't answer gets the work done without being shown it.
+_CREATE_SECONDS = 5.0
+
 
 class WorkProgress:
     """Shows one kind of work, each time it is done, as one ``$/progress``, for clients that can show it.
@@ -112,7 +115,8 @@ async def _created(server: LanguageServer) -> str | None:
         return None
     token = str(uuid.uuid4())
     try:
-        await server.work_done_progress.create_async(token)
-    except JsonRpcException:
+        async with asyncio.timeout(_CREATE_SECONDS):
+            await server.work_done_progress.create_async(token)
+    except (JsonRpcException, TimeoutError):
         return None
     return token

@@ -25,8 +25,11 @@ from indexer.index import Index
 from indexer.languages import language_of
 from indexer.scan import Progress, Workload
 from indexer.search import Hit
+from lsp.chat.library import Library
 from lsp.errors import MidlineError
 from lsp.indexing import file_rules, open_index, why_not_indexed, workers
+from lsp.knowledge import documents_around, open_documents
+from lsp.privacy import Privacy
 from lsp.settings import Settings, load
 
 _SHOWN_LINES = 6
@@ -50,10 +53,21 @@ def index_command(folder: Path, *, rebuild: bool, as_json: bool) -> int:
         if not index.writable:
             print("midline: another process keeps this index fresh; here is what it holds.", file=sys.stderr)
         changed = scan(index, settings, rebuild=rebuild)
-        seconds = time.perf_counter() - began
         totals = index.totals()
+    with opened_documents(workspace, settings, rebuild=rebuild) as documents:
+        held = [folder.totals() for folder in documents]
+        left_out = [
+            {"path": str(folder.workspace / one.path), "reason": one.reason}
+            for folder in documents
+            for one in folder.left_out()
+        ]
+    seconds = time.perf_counter() - began
     if as_json:
-        print(json.dumps(asdict(totals) | {"seconds": round(seconds, 3), "changed": changed}))
+        told: dict[str, object] = {"seconds": round(seconds, 3), "changed": changed}
+        if documents:
+            told["documents"] = sum(one.files for one in held)
+            told["left_out"] = left_out
+        print(json.dumps(asdict(totals) | told))
         return 0
     print(
         f"{totals.files:,} files in {totals.chunks:,} chunks ({decimal(totals.bytes)} on disk); "
@@ -61,6 +75,10 @@ def index_command(folder: Path, *, rebuild: bool, as_json: bool) -> int:
     )
     for language, count in totals.languages.items():
         print(f"  {language:20} {count:>8,}")
+    for kept, one in zip(documents, held, strict=True):
+        print(f"{one.files:,} documents in {one.chunks:,} chunks ({decimal(one.bytes)} on disk): {kept.workspace}")
+    for out in left_out:
+        print(f"midline: {out['path']} is left out: {out['reason']}", file=sys.stderr)
     return 0
 
 
@@ -72,9 +90,11 @@ def explain_command(folder: Path, file: Path, *, as_json: bool) -> int:
     """
     workspace, settings = _workspace(folder)
     absolute = file.absolute()
-    if not absolute.is_relative_to(workspace):
+    kept = documents_around(absolute, workspace, settings)
+    folder, rules = kept or (workspace, file_rules(settings))
+    if not absolute.is_relative_to(folder):
         raise MidlineError(f"{file} is not in {workspace}.", "Name the folder it belongs to as well.")
-    found = explain(workspace, absolute.relative_to(workspace).as_posix(), file_rules(settings))
+    found = explain(folder, absolute.relative_to(folder).as_posix(), rules)
     if as_json:
         print(json.dumps(asdict(found)))
         return 0
@@ -93,10 +113,11 @@ def search_command(query: str, folder: Path, count: int, *, as_json: bool) -> in
         MidlineError: the folder can't be indexed.
     """
     workspace, settings = _workspace(folder)
-    with opened_index(workspace, settings) as index:
+    privacy, _ = Privacy.of(settings.privacy.exclude, workspace)
+    with opened_index(workspace, settings) as index, opened_documents(workspace, settings) as documents:
         scan(index, settings)
         index.rank()
-        hits = index.search(query, count, reranker=reranker())
+        hits = Library(index, workspace, privacy.covers, documents).search(query, count, reranker())
     if as_json:
         print(json.dumps([asdict(hit) for hit in hits]))
     elif hits:
@@ -135,6 +156,26 @@ def opened_index(workspace: Path, settings: Settings) -> Iterator[Index]:
 
 
 @contextmanager
+def opened_documents(
+    workspace: Path, settings: Settings, *, rebuild: bool = False, seconds: float = math.inf
+) -> Iterator[list[Index]]:
+    """The indexes of the folders of documents, up to date, closed afterwards; what is wrong with them is said."""
+    indexes, problems = open_documents(workspace, settings)
+    try:
+        for problem in problems:
+            print(f"midline: {problem}", file=sys.stderr)
+        for index in indexes:
+            try:
+                scan(index, settings, rebuild=rebuild, seconds=seconds)
+            except (OSError, sqlite3.Error) as error:
+                print(f"midline: the documents in {index.workspace} can't be indexed: {error}", file=sys.stderr)
+        yield indexes
+    finally:
+        for index in indexes:
+            index.close()
+
+
+@contextmanager
 def workspace_index(workspace: Path, settings: Settings, *, ranked: bool = False) -> Iterator[Index | None]:
     """A workspace's index, up to date, and for searches ranked; None where it has none or, which is said, can't."""
     if why_not_indexed(workspace, settings):
@@ -170,11 +211,13 @@ def scan(index: Index, settings: Settings, *, rebuild: bool = False, seconds: fl
 
 
 def _print(console: Console, hit: Hit) -> None:
-    place = f"{hit.path}:{hit.start_line}"
-    console.print(Text.assemble((place, "bold"), f"-{hit.end_line}  {hit.symbol}  ", (f"({hit.reason})", "dim")))
-    lines = hit.text.splitlines()
-    language = language_of(hit.path)
-    console.print(Syntax("\n".join(lines[:_SHOWN_LINES]), language, background_color="default"))
-    if len(lines) > _SHOWN_LINES:
+    place, lines = f"{hit.path}:{hit.start_line}", f"-{hit.end_line}"
+    if hit.page:
+        place, lines = hit.path, f", page {hit.page}"
+    console.print(Text.assemble((place, "bold"), f"{lines}  {hit.symbol}  ", (f"({hit.reason})", "dim")))
+    shown = hit.text.splitlines()
+    language = "text" if hit.page else language_of(hit.path)
+    console.print(Syntax("\n".join(shown[:_SHOWN_LINES]), language, background_color="default"))
+    if len(shown) > _SHOWN_LINES:
         console.print(Text("    …", "dim"))
     console.print()

@@ -260,6 +260,10 @@ def make_server() -> MidlineServer:
     async def explain(*arguments: Any) -> dict[str, Any]:
         return await commands.explain(server, server.chat, server.document, arguments)
 
+    @server.command(commands.COMMIT_MESSAGE)
+    async def commit_message(*_: Any) -> dict[str, Any]:
+        return await commands.commit_message(server, server.session, server.chat_model)
+
     @server.feature("midline/status")
     async def status(_: Any) -> dict[str, Any]:
         return await server.session.status()

@@ -16,6 +16,7 @@ from lsprotocol import types
 from indexer.index import Index
 from indexer.keeper import Freshness
 from lsp import settings as settings_module
+from lsp.chat.library import Library
 from lsp.choice import engine_config
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
@@ -83,7 +84,7 @@ class Session:
         self._outbox = outbox
         self._engine: EngineClient | None = None
         self._completer: Completer | None = None
-        self.index = WorkspaceIndex(self._on_index)
+        self.index = WorkspaceIndex(self._on_index, self._warn_once)
         self.recent = RecentEdits()
         self._context = WorkspaceContext(self.recent, lambda: self.index.index, is_private=self.is_private)
         self._problem = State("starting")  # the engine's state where there is no client of it
@@ -118,6 +119,11 @@ class Session:
     def is_private(self, path: Path) -> bool:
         """Whether ``privacy.exclude`` names a file."""
         return self._privacy.covers(path)
+
+    def library(self) -> Library:
+        """What chat may read: the workspace, and the user's documents."""
+        index = self.index
+        return Library(index.index, self.workspace, self.is_private, index.documents, index.packages)
 
     # -- settings and engine ---------------------------------------------------------------------------------------
 

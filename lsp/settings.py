@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from stat import S_ISREG
 from typing import Any, Literal, cast
 
@@ -40,7 +40,8 @@ class Rule:
 
     ``low`` and ``high`` bound numbers, ``also`` lists values allowed besides, or all of them where ``kind`` is None.
     A ``user_only`` setting can't be set by a workspace's file, which comes with whatever repository was cloned. A
-    ``joined`` list is added to, never replaced, by each further source.
+    ``joined`` list is added to, never replaced, by each further source. Of a list of places ``inside``, a workspace's
+    file may only name those in the workspace.
     """
 
     kind: Any
@@ -50,6 +51,7 @@ class Rule:
     also: tuple[object, ...] = ()
     user_only: bool = False
     joined: bool = False
+    inside: bool = False
 
     @property
     def allowed(self) -> str:
@@ -57,7 +59,7 @@ class Rule:
         if self.kind is None:
             return " or ".join(map(json.dumps, self.also))
         kind = _IN_WORDS[self.kind]
-        if self.joined:
+        if self.joined and not self.inside:
             kind += ", none beginning with !"
         if self.low > -math.inf:
             kind += f" from {self.low:,} to {self.high:,}"
@@ -79,7 +81,7 @@ class Rule:
             raise ValueError(self.allowed) from error
         if isinstance(converted, tuple):
             # "!" would take back what another source has excluded.
-            fits = all(item and not (self.joined and item.startswith("!")) for item in converted)
+            fits = all(item and (self.inside or not (self.joined and item.startswith("!"))) for item in converted)
         else:
             fits = isinstance(converted, str) or self.low <= converted <= self.high
         if not fits:
@@ -96,8 +98,9 @@ def _setting(
     also: tuple[object, ...] = (),
     user_only: bool = False,
     joined: bool = False,
+    inside: bool = False,
 ) -> Any:
-    rule = Rule(kind, text, *between, also=also, user_only=user_only, joined=joined)
+    rule = Rule(kind, text, *between, also=also, user_only=user_only, joined=joined, inside=inside)
     return field(default=default, metadata={"rule": rule})
 
 
@@ -242,6 +245,23 @@ class IndexSettings:
         "Files not to index, as patterns of .gitignore. What .gitignore and .midlineignore name stays out anyhow.",
     )
     max_file_kib: int = _setting(512, int, "Larger files are not indexed, in KiB.", between=(1, 102_400))
+    documents: tuple[str, ...] = _setting(
+        (),
+        _STRINGS,
+        "Folders and files of documents that chat and search know besides the workspace's code: Markdown, "
+        "reStructuredText, text, HTML and PDF. Relative to the workspace, absolute, or in your home (`~/notes`). "
+        "The lists of all sources are joined; a workspace's file can only name what lies in the workspace.",
+        joined=True,
+        inside=True,
+    )
+    max_document_kib: int = _setting(
+        32 * 1024, int, "Larger documents are not indexed, in KiB.", between=(1, 256 * 1024)
+    )
+    dependencies: bool = _setting(
+        True,
+        bool,
+        "Whether chat knows what installed packages offer: signatures and docstrings of those a question is about.",
+    )
     workers: int | Literal["auto"] = _setting(
         "auto",
         int,
@@ -404,7 +424,9 @@ def _set(values: dict[str, Any], name: str, value: object, trusted: bool) -> str
             f"set it in {config_dir() / FILE_NAME} or in the editor. It stays {_shown(values[name])}."
         )
     if rule.joined and isinstance(value, list | tuple):
-        return _join(values, name, value)
+        outside = [] if trusted or not rule.inside else [entry for entry in value if _leads_outside(entry)]
+        problem = _join(values, name, [entry for entry in value if entry not in outside])
+        return problem or _outside(name, outside)
     try:
         checked: Any = rule.checked(value)
     except ValueError as error:
@@ -424,6 +446,21 @@ def _join(values: dict[str, Any], name: str, given: list[object] | tuple[object,
     if not wrong:
         return ""
     return f"{name} is {_shown(given)}; allowed: {_RULES[name].allowed}. Its other entries apply."
+
+
+def _leads_outside(entry: object) -> bool:
+    """Whether a place is not said to be in the workspace; links in it are seen to where it is opened."""
+    place = PurePath(str(entry))
+    return place.is_absolute() or ".." in place.parts or str(entry).startswith("~")
+
+
+def _outside(name: str, entries: list[object]) -> str:
+    if not entries:
+        return ""
+    return (
+        f"{name}: a workspace's file, which may be anybody's, can only name what lies in the workspace, not "
+        f"{_shown(entries[0])}: set it in {config_dir() / FILE_NAME} or in the editor. Its other entries apply."
+    )
 
 
 def _unknown(name: str) -> str:

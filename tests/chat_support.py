@@ -71,6 +71,7 @@ class FakeEngine:
         heal: bool = True,
         branches: int = 1,
         priority: Priority = "completion",
+        movable: bool = False,
     ) -> FakeGeneration:
         assert not heal
         assert priority == "chat"

@@ -94,9 +94,10 @@ class Rig:
         max_tokens: int = 6,
         branches: int = 1,
         priority: Priority = "completion",
+        movable: bool = False,
     ) -> int:
         request_id = len(self.requests)
-        request = Generate(request_id, key, prompt, max_tokens, True, branches, priority)
+        request = Generate(request_id, key, prompt, max_tokens, True, branches, priority, movable)
         self.requests[request_id] = request
         told = self.told[request_id] = []
         self.scheduler.submit(OWNER, request, told.append)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from chat_support import FakeEngine, FakeGeneration, flat
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lsp.chat.answer import MAX_MESSAGE_CHARS, Answer, Answerer, Question, looping
 from lsp.chat.conversations import Conversation, Conversations, Message
+from lsp.chat.grounding import named_sources
 from lsp.chat.history import Exchange, estimated_tokens, exchanges, fitting
 from lsp.chat.sources import Source, check_citations
 from lsp.chat.thinking import Thinking
@@ -313,6 +314,7 @@ PIECES = [*"`:([]1中 \n", "[1]", "[2, 9]", "[9]", "lsp/a.py:5", "x.py:1", "```\
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+@example("` `")
 def test_every_citation_exists(text: str) -> None:
     found = check_citations(text, SOURCES, line_count)
     for one in found.citations:
@@ -347,7 +349,7 @@ async def test_sources_are_numbered_on_and_not_told_twice(kept: Conversations, c
     ("text", "paths"),
     [
         ("`run` starts it.", ["a.py"]),
-        ("They run and find it; Thing.run too.", []),
+        ("They run and find it; Thing.run too.", ["a.py"]),
         ("read_line and `find` do.", ["b.py", "c.py"]),
         ("EngineClient does, and so does `EngineClient`.", ["d.py"]),
         ("EngineClients do.", []),
@@ -372,6 +374,41 @@ async def test_an_answer_that_cites_nothing_is_from_what_it_names(
     engine = FakeEngine(text + "\n\n[5]")
     cited = await Answerer(engine, "m", kept).answer(kept.begin(None, "x"), Question("?", sources, lambda path: 9))
     assert [one["path"] for one in cited.citations] == ["e.py"]
+
+
+@pytest.mark.parametrize(
+    ("text", "symbols"),
+    [
+        ("`Session.merge` copies the state", ["Session.merge"]),
+        ("`merge` copies the state into a session", ["Session.merge"]),  # of two, the one that says so
+        ("session.merge() is what you want", ["Session.merge"]),
+        ("`Router.find` walks the tree", ["Router.find"]),  # not the class Router
+        ("`Router` walks the tree", ["Router"]),
+        ("`Router::find` walks the tree", ["Router.find"]),
+        ("`nothing` of it", []),
+        ("", []),
+    ],
+)
+def test_a_name_stands_for_the_source_that_fits_the_answer(text: str, symbols: list[str]) -> None:
+    texts = {
+        "Scope.merge": "def merge(self): return proxy",
+        "Session.merge": "def merge(self, instance): copies the state into this session",
+        "Router": "class Router: ...",
+        "Router.find": "def find(self, path): walks the tree",
+    }
+    sources = [Source(n, f"{n}.py", 1, 2, symbol, body, "") for n, (symbol, body) in enumerate(texts.items(), 1)]
+    places = [one["path"] for one in named_sources(text, sources)]
+    assert [list(texts)[int(path[0]) - 1] for path in places] == symbols
+
+
+async def test_notes_are_read_with_the_message_and_not_kept_as_said(
+    kept: Conversations, conversation: Conversation
+) -> None:
+    engine = FakeEngine()
+    question = Question("why?", notes="Tools report of a.py:\n- line 3: error: x is not defined")
+    await Answerer(engine, "m", kept).answer(conversation, question)
+    assert engine.said == ["Tools report of a.py:\n- line 3: error: x is not defined\n\nwhy?"]
+    assert kept.messages(conversation.id)[0].text == "why?"
 
 
 async def test_a_source_whose_file_is_deleted_is_not_cited(kept: Conversations, conversation: Conversation) -> None:

@@ -136,6 +136,40 @@ def test_without_an_index_there_is_the_file_alone(workspace: Path) -> None:
     assert found("@shop/prices.py ?", library) == ["shop/prices.py:1-6"]
 
 
+def test_each_hit_has_its_share_of_the_room(tmp_path: Path) -> None:
+    lines = "".join(f"    total = total + price_{i}\n" for i in range(30))
+    body = f'(basket):\n    """Sum the prices of a basket."""\n{lines}    return total\n'
+    index = Index(write_tree(tmp_path / "w", {f"m{i}.py": f"def sum_{i}{body}" for i in range(7)}), tmp_path / "index")
+    index.scan()
+    try:
+        library = Library(index, index.workspace)
+        sources = gather("where are the prices of a basket summed?", library, None, 1000).sources
+        check(sources, library, 1000)
+        assert 2 <= len(sources) <= 5
+        assert all("Sum the prices" in source.text for source in sources)
+        sizes = [len(source.text) for source in sources]
+        assert max(sizes) <= 1000 // len(sources)
+        assert max(sizes) - min(sizes) < 40
+    finally:
+        index.close()
+
+
+def test_what_makes_a_question_of_it_is_not_looked_for(tmp_path: Path) -> None:
+    files = {
+        "flight.py": "class Flight:\n    def done(self):\n        return self.landed\n",
+        "prompt.py": 'def heal(tokens):\n    """Token healing: take the last one back."""\n    return tokens[:-1]\n',
+    }
+    index = Index(write_tree(tmp_path / "workspace", files), tmp_path / "index")
+    index.scan()
+    try:
+        best = gather("how is token healing done?", Library(index, index.workspace), None, 3000).sources[0]
+        assert best.symbol == "heal"
+        named = gather("what is Flight.done?", Library(index, index.workspace), None, 3000).sources[0]
+        assert named.path == "flight.py"
+    finally:
+        index.close()
+
+
 # -- mentions -----------------------------------------------------------------------------------------------------
 
 
@@ -165,6 +199,7 @@ def test_mentioned_files_folders_and_symbols(library: Library) -> None:
     ]
     assert {one.split("/")[0] for one in found("what is in @shop/", library)} == {"shop"}
     assert all(one.startswith("shop/sub/") for one in found("what is in @sub ?", library))
+    assert found("how do refunds work? @docs", library)[0].startswith("docs/guide.md:")
     (best, *_) = gather("what does step_123 add @big.py", library, None, 3000).sources
     assert "def step_123(" in best.text
 
@@ -177,6 +212,7 @@ def test_mentioned_files_folders_and_symbols(library: Library) -> None:
         ("@shpo/", "@shop/"),
         ("@price_off", "@price_of"),
         ("@dif", "@diff"),
+        ("@doc", "@docs"),
         ("@orders.py", "@shop/orders.py or @shop/sub/orders.py"),
         ("@zzzzqqq", "Name a file"),
         ("@../secret.py", "backticks"),
@@ -187,6 +223,23 @@ def test_an_unknown_mention_offers_what_is_like_it(library: Library, message: st
     with pytest.raises(MidlineError) as error:
         gather(f"what is {message} ?", library, None, 3000)
     assert says in error.value.cure
+
+
+def test_documents_are_mentioned_where_there_are_none(workspace: Path) -> None:
+    with pytest.raises(MidlineError, match="no documents") as error:
+        gather("@docs how?", Library(None, workspace), None, 3000)
+    assert "index.documents" in error.value.cure
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    st.sampled_from(["a/", "@", "`", "x.", "谢谢", "Ab", "is ", "@a/b.c ", "```\n", "who calls ", "调用", "a_", "\n"])
+)
+def test_whatever_is_pasted_is_read_in_time(library: Library, piece: str) -> None:
+    try:
+        gather(piece * (200_000 // len(piece)), library, None, 3000)
+    except MidlineError as error:
+        assert "There is no" in str(error) or "may be one of" in str(error)
 
 
 def test_private_and_secret_files_are_not_read(workspace: Path) -> None:

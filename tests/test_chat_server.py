@@ -125,7 +125,7 @@ async def test_what_is_refused(midline_home: Path, root: Path) -> None:
         chatter.editor.open(open_one, FILES["shop/prices.py"])
         refused = [
             ({"message": " "}, "empty"),
-            ({"message": "x " * 150_000}, "doesn't fit"),
+            ({"message": "x " * 500_000}, "doesn't fit"),
             ({"message": "what is @prices.yp ?"}, "@shop/prices.py"),
             ({"message": "?", "command": "dance"}, "explain"),
             ({"message": "?", "conversation": "nonsense"}, "no conversation"),
@@ -137,7 +137,8 @@ async def test_what_is_refused(midline_home: Path, root: Path) -> None:
             code, text = await chatter.refused(**params)
             assert code == -32803
             assert says in text
-        for params in ({"message": 3}, {"message": "?", "selection": {"start": 1}}, {"textDocument": "x"}):
+        wrong = ({"selection": {"start": 1}}, {"textDocument": "x"}, {"diagnostics": [{"message": "no range"}]})
+        for params in ({"message": 3}, *wrong):
             code, text = await chatter.refused(**params)
             assert code == -32602
             assert "$." in text

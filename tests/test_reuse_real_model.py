@@ -84,7 +84,7 @@ def test_what_is_moved_to_other_positions_reads_on_as_if_computed_there(rig: Rig
     counting = ", ".join(str(number) for number in range(100, 130))
     rig.run_one([Control(opening), Text(left_out), Text(f"{counting},"), Control("")], "chat", max_tokens=0)
     kept: list[Segment] = [Control(opening), Text(f"{counting},"), Text(" 130, 131, 132, 133,"), Control("")]
-    moved = rig.run_one(kept, "chat", max_tokens=8)
+    moved = rig.run_one(kept, "chat", max_tokens=8, movable=True)
     rig.scheduler.forget("chat")
     computed = rig.run_one(kept, "chat", max_tokens=8)
     assert "".join(rig.texts(moved)) == "".join(rig.texts(computed)) == " 134, 13"

@@ -91,6 +91,22 @@ def test_a_completion_interrupts_the_batch_of_a_warm_up() -> None:
     assert rig.done(warm).usage.tokens_evaluated == len(tokenize(LONG)) + 3 - 1
 
 
+def test_a_completion_interrupts_a_chat_s_long_draft() -> None:
+    rig = Rig(n_ctx=2000)
+    rig.scheduler.drafter.guess = lambda tokens, copying: [0] * 20  # type: ignore[method-assign]
+    rig.submit("f", "chat", max_tokens=100, priority="chat")
+    rig.llama.on_decode = lambda: (
+        rig.submit("ab", "urgent") if len(rig.llama.batches[-1]) > 20 and len(rig.requests) == 1 else None
+    )
+    while len(rig.requests) == 1:
+        rig.step()
+    assert rig.llama.abort
+    rig.run()
+    rig.check_cache()
+    for number, request in rig.requests.items():
+        assert rig.texts(number)[0] == expected_texts(request)[0]
+
+
 def test_a_chat_waits_for_a_completion_s_prompt_and_decodes_along_with_its_answer() -> None:
     rig = Rig(n_ctx=2000)
     chat = rig.submit("f", "chat", max_tokens=100, priority="chat")

@@ -16,7 +16,8 @@ from bench.quality.recording import Model, NotRecordedError, RecordedEngine, Rec
 from lsp.chat.answer import Answerer, Question
 from lsp.chat.conversations import Conversations
 from lsp.chat.sources import LineCount, Source, check_citations
-from lsp.engine.protocol import ChatFacts
+from lsp.engine.client import Generation
+from lsp.engine.protocol import ChatFacts, Priority, Segment
 from lsp.models.catalogue import DEFAULT_MODEL
 
 
@@ -58,6 +59,20 @@ class RecordedChat(RecordedEngine):
                 async with running_engine(engine_config(home)) as client:
                     self._facts.write_bytes(msgspec.json.encode(await client.describe()))
         return msgspec.json.decode(self._facts.read_bytes(), type=ChatFacts)
+
+    def generate(
+        self,
+        key: str,
+        prompt: Sequence[Segment],
+        *,
+        max_tokens: int,
+        heal: bool = True,
+        branches: int = 1,
+        priority: Priority = "completion",
+        movable: bool = False,
+    ) -> Generation:
+        """As the engine has it; each conversation here has one turn, so that nothing is ever moved."""
+        return super().generate(key, prompt, max_tokens=max_tokens, heal=heal, branches=branches, priority=priority)
 
 
 class Asker:

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from bench.common import STDLIB, THREADS, machine, print_report
+from lsp.chat.rewriting_prompts import OPENING, question
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.engine.drafting import Drafter
 from lsp.engine.llama import Llama
@@ -47,33 +48,43 @@ class Never(Drafter):
         return []
 
 
+# What is asked for of a parameter, by turns.
+WISHES = (
+    "Rename the parameter `{0}` to `{0}_value`.",
+    "Raise a ValueError if `{0}` is None.",
+    "Add a parameter `strict` with the default False behind `{0}`.",
+    "Add type hints to the parameters and the return value.",
+)
+
+
 @dataclass(frozen=True)
 class Task:
-    """A function, and a name in it to be changed."""
+    """A function, and what is to be done with it."""
 
     code: str
-    old: str
+    wish: str
 
     @property
     def turns(self) -> list[Turn]:
-        """What the model is asked."""
-        wanted = f"Rename `{self.old}` to `{self.old}_value` in this code. Answer with the whole code."
-        return [Turn("system", "You rewrite code."), Turn("user", f"{wanted}\n\n```python\n{self.code}\n```")]
+        """What the model is asked, as it is for an edit."""
+        return [*OPENING, Turn("user", question(self.code, "python", self.wish))]
 
 
 def tasks(count: int) -> list[Task]:
-    """Functions of the standard library with one of their parameters, drawn by lot."""
-    found = [task for module in MODULES for task in _of(module)]
-    return random.Random(SEED).sample(found, min(count, len(found)))
+    """Functions of the standard library, drawn by lot."""
+    found = [one for module in MODULES for one in _of(module)]
+    drawn = random.Random(SEED).sample(found, min(count, len(found)))
+    return [Task(code, WISHES[i % len(WISHES)].format(name)) for i, (code, name) in enumerate(drawn)]
 
 
-def _of(module: str) -> Iterator[Task]:
+def _of(module: str) -> Iterator[tuple[str, str]]:
+    """The functions of a module that have parameters, each with its first one."""
     source = (STDLIB / f"{module}.py").read_text("utf-8")
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno in LINES:
             names = [one.arg for one in node.args.args if one.arg not in ("self", "cls")]
             if names and (code := ast.get_source_segment(source, node, padded=True)):
-                yield Task(textwrap.dedent(code), names[0])
+                yield textwrap.dedent(code), names[0]
 
 
 @dataclass

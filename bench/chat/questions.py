@@ -1,6 +1,6 @@
 """Questions to chat: what is shown of the repository for them, and what the model's answers cite.
 
-``python -m bench.chat questions`` asks the written questions of `bench.retrieval` the way an editor's chat does: what is
+``python -m bench.chat questions`` asks the written questions of `bench.retrieval` as an editor's chat does: what is
 looked for is `lsp.chat.context.gather`'s, in the room that a machine of average speed has. All of it counts as shown.
 
 - recall@5: the share of questions of whose places one of the first five sources shows lines; recall: any source.

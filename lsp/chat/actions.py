@@ -29,7 +29,7 @@ def code_actions(params: types.CodeActionParams, document: Document, *, asks: bo
         asks: whether the client asks its user for the instruction of an edit.
     """
     only = params.context.only
-    return [one for one in _all(params, document, asks) if only is None or _wanted(one.kind, only)]
+    return [one for one in _all(params, document, asks) if not only or _wanted(one.kind, only)]
 
 
 def _all(params: types.CodeActionParams, document: Document, asks: bool) -> Iterator[types.CodeAction]:
@@ -52,12 +52,12 @@ def _all(params: types.CodeActionParams, document: Document, asks: bool) -> Iter
         yield _action("Edit with midline…", rewrite, ASK_EDIT, here)
     if document.fs_path:
         yield _action("Write tests (midline)", types.CodeActionKind.Source, EDIT, here | {"command": "tests"})
-    yield _action("Explain (midline)", types.CodeActionKind.Empty, EXPLAIN, here)
+    yield _action("Explain (midline)", None, EXPLAIN, here)
 
 
 def _action(
     title: str,
-    kind: types.CodeActionKind,
+    kind: types.CodeActionKind | None,
     command: str,
     arguments: dict[str, Any],
     diagnostics: list[types.Diagnostic] | None = None,
@@ -69,8 +69,9 @@ def _action(
 
 def _wanted(kind: types.CodeActionKind | str | None, only: Iterable[types.CodeActionKind | str]) -> bool:
     """Whether one of the kinds asked for is this one, or one that it is a kind of."""
-    name = str(getattr(kind, "value", kind))
-    return any(f"{name}.".startswith(f"{getattr(one, 'value', one)}.") for one in only)
+    name = str(getattr(kind, "value", kind or ""))
+    wanted = [str(getattr(one, "value", one)) for one in only]
+    return any(f"{name}.".startswith(f"{one}.") or not one for one in wanted)
 
 
 def _message(one: types.Diagnostic) -> str:

@@ -17,8 +17,9 @@ import msgspec
 
 from lsp.chat.context import FROM_EDITOR
 from lsp.chat.conversations import Conversation, Conversations, Message
+from lsp.chat.grounding import named_sources
 from lsp.chat.history import estimated_tokens, exchanges, fitting, turns
-from lsp.chat.sources import LineCount, Source, check_citations, has_sources, named_sources, numbered, question_with
+from lsp.chat.sources import LineCount, Source, check_citations, has_sources, numbered, question_with
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.chat.thinking import Kind, Thinking
 from lsp.engine.protocol import ChatFacts, Priority, Segment, State, Token, Usage
@@ -100,6 +101,7 @@ class Engine(Protocol):
         heal: bool = True,
         branches: int = 1,
         priority: Priority = "completion",
+        movable: bool = False,
     ) -> Generating:
         """Ask for a generation."""
         ...
@@ -114,12 +116,19 @@ class Question:
         sources: the pieces of the workspace to answer from.
         line_count: tells which cited places exist.
         context_ms: how long it took to find the sources.
+        notes: what the model reads before the message, said by nobody.
     """
 
     text: str
     sources: Sequence[Source] = ()
     line_count: LineCount = lambda path: 0
     context_ms: float = 0.0
+    notes: str = ""
+
+    @property
+    def told(self) -> str:
+        """The message as the model reads it."""
+        return f"{self.notes}\n\n{self.text}" if self.notes else self.text
 
 
 @dataclass
@@ -239,10 +248,15 @@ class Answerer:
         answer = Answer(conversation.id, self._model, sources=asked.sources, dropped=asked.dropped)
         thinking = Thinking(prompt.thinking)
         generation = self._engine.generate(
-            sequence_of(conversation.id), prompt.segments, max_tokens=max_tokens, heal=False, priority="chat"
+            sequence_of(conversation.id),
+            prompt.segments,
+            max_tokens=max_tokens,
+            heal=False,
+            priority="chat",
+            movable=True,
         )
         try:
-            answer.reason = await _stream(generation, thinking, on_text)
+            answer.reason = await stream(generation, thinking, on_text)
         except asyncio.CancelledError:
             answer.reason = "cancelled"
             raise
@@ -263,7 +277,7 @@ class Answerer:
             self._kept.warn(f"This answer is not kept: {error}")
 
 
-async def _stream(generation: Generating, thinking: Thinking, on_text: OnText) -> str:
+async def stream(generation: Generating, thinking: Thinking, on_text: OnText) -> str:
     """Read a generation to its end; why it ended."""
     ended = ""
     try:
@@ -329,12 +343,12 @@ def _asked(question: Question, messages: Sequence[Message], room: int) -> _Asked
     """
     earlier = [Source.of(told) for one in messages for told in one.details.get("context", ())]
     said = exchanges(messages)
-    rest = room - _SPARE_TOKENS - _OPENING_TOKENS - estimated_tokens(question_with(question.sources, question.text))
+    rest = room - _SPARE_TOKENS - _OPENING_TOKENS - estimated_tokens(question_with(question.sources, question.told))
     if rest < 0 or len(question.text) > MAX_MESSAGE_CHARS:
         raise _too_long(question.text, room)
     told = fitting(said, rest)
     fresh, again = numbered(question.sources, earlier, [one.question.prompt for one in told])
-    text = question_with(fresh, question.text, again)
+    text = question_with(fresh, question.told, again)
     opening = _opening(messages[0].prompt if messages else text)
     return _Asked(turns(opening, told, text), [*again, *fresh], [*earlier, *fresh], len(said) - len(told))
 

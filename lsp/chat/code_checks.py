@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
+from difflib import SequenceMatcher
 
 from tree_sitter import Node
 
 from lsp.completion.syntax import errors, parse
+from lsp.documents import split_lines
 
 _ELIDED = re.compile(
     r"^[ \t]*(?:\#|//|--|/\*|\*)?[ \t]*(?:\.\.\.|…)[^\n]*$"
@@ -18,19 +21,39 @@ _ELIDED = re.compile(
 def new_error(before: str, after: str, language: str) -> tuple[int, str] | None:
     """The first place where a document doesn't parse that did before: its line, from 1, and its text; None if none."""
     was, now = parse(before, language), parse(after, language)
-    if now is None:
-        return None
-    found = sorted(errors(now), key=lambda node: node.start_byte)
-    if len(found) <= (len(list(errors(was))) if was else 0):
-        return None
-    line = found[0].start_point[0]
-    return line + 1, after.encode().split(b"\n")[line].decode("utf-8", "replace").strip("\r")
+    found = sorted(errors(now), key=lambda node: node.start_byte) if now else []
+    line = None
+    if len(found) > (len(list(errors(was))) if was else 0):
+        line = found[0].start_point[0] + 1
+    elif language == "python" and _python_error(before) is None:
+        line = _python_error(after)  # the grammar takes a body that isn't indented for none
+    return (line, [*split_lines(after), ""][line - 1].strip("\r\n")) if line else None
+
+
+def _python_error(text: str) -> int | None:
+    """The line where Python finds no Python, from 1."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(text, "text", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        return error.lineno or 1
+    except (ValueError, RecursionError, MemoryError):
+        return 1
+    return None
 
 
 def elided(before: str, after: str) -> str | None:
     """A line of ``after`` that stands for code left out; None where there is none, or ``before`` has it too."""
     lines = (found.group().strip() for found in _ELIDED.finditer(after))
     return next((line for line in lines if line not in before), None)
+
+
+def changed_lines(before: str, after: str) -> tuple[int, int]:
+    """How many lines of code went and how many came."""
+    matcher = SequenceMatcher(None, _bare(before), _bare(after), autojunk=False)
+    changes = [change for change in matcher.get_opcodes() if change[0] != "equal"]
+    return sum(end - start for _, start, end, _, _ in changes), sum(end - start for _, _, _, start, end in changes)
 
 
 def same_code(one: str, other: str) -> bool:

@@ -17,6 +17,9 @@ from lsp.engine.protocol import Text, Usage
 SEQUENCE = "edit"
 """The key of the KV sequence of all edits: each goes on from what they open with."""
 
+THINKING_TOKENS = 1024
+"""So much may be written before the code by a model that thinks first."""
+
 # The template is told one time for all edits, so that their prompts begin alike.
 _BEGAN = datetime(2026, 1, 1)
 
@@ -32,12 +35,19 @@ class Written:
         code: what stands in its block, with what was written for it (``begun``).
         reason: why it ended: ``eog``, ``length``, ``repetition``.
         pieces: the tokens of the code that are its own: where in ``code`` each begins, and its logprob.
+        before: the logarithm of how likely ``begun`` is.
     """
 
     said: str
     code: str
     reason: str
     pieces: list[tuple[int, float]] = field(default_factory=list)
+    before: float = 0.0
+
+    @property
+    def likelihood(self) -> float:
+        """The logarithm of how likely the model finds it, what was written for it included."""
+        return self.before + sum(sure for _, sure in self.pieces)
 
 
 @dataclass
@@ -63,6 +73,7 @@ class Writer:
         on_text: OnText = lambda text: None,
         *,
         begun: str = "",
+        sure: float = 0.0,
         otherwise: bool = False,
         ended: Callable[[str], bool] = lambda code: False,
     ) -> Written:
@@ -74,6 +85,7 @@ class Writer:
             max_tokens: the most that it may write.
             on_text: told of each piece of code as it comes.
             begun: code that the answer begins with.
+            sure: the logarithm of how likely that is.
             otherwise: whether to go on with the second best token instead of the best.
             ended: whether the code so far is all that is wanted.
 
@@ -86,9 +98,10 @@ class Writer:
         # One that thinks first opens its fence itself.
         opened = "" if prompt.thinking else f"{fence}{self.language}\n{begun}"
         segments = [*prompt.segments, Text(opened)] if opened else prompt.segments
+        most = max_tokens if opened else max_tokens + THINKING_TOKENS
         branch = int(otherwise)
         generation = self.engine.generate(
-            SEQUENCE, segments, max_tokens=max_tokens, heal=False, branches=branch + 1, priority="chat"
+            SEQUENCE, segments, max_tokens=most, heal=False, branches=branch + 1, priority="chat"
         )
         block, thinking, reason = Block(fence, begun), Thinking(prompt.thinking), ""
         pieces: list[tuple[int, float]] = []
@@ -119,7 +132,7 @@ class Writer:
             return Written(thinking.answer, written, reason or generation.reason)
         block.feed("".join(held))
         said = f"{fence}{self.language}\n{block.code.rstrip()}\n{fence}"
-        return Written(said, block.code.strip("\n"), reason or generation.reason, pieces)
+        return Written(said, block.code.strip("\n"), reason or generation.reason, pieces, sure)
 
 
 def added(one: Usage, other: Usage) -> Usage:

@@ -12,10 +12,16 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
+from lsp.chat.commit import commit_message as write_message
 from lsp.chat.edits import EditParams, Edits, label_of
-from lsp.chat.requests import Chat, ChatParams, Opened, read_params, refusing
+from lsp.chat.model import ChatModel
+from lsp.chat.requests import Chat, ChatParams, Host, Opened, read_params, refusing
+from lsp.chat.staged import staged
+from lsp.errors import MidlineError
 from lsp.progress import stoppable
 from lsp.protocol import Protocol
+
+COMMIT_MESSAGE = "midline.commitMessage"
 
 
 @contextmanager
@@ -63,6 +69,23 @@ async def explain(server: LanguageServer, chat: Chat, opened: Opened, arguments:
             answer = await chat.ask(params, opened)
     server.window_show_message(types.ShowMessageParams(types.MessageType.Info, answer["answer"]))
     return answer
+
+
+async def commit_message(server: LanguageServer, host: Host, model: ChatModel) -> dict[str, Any]:
+    """``midline.commitMessage``: a message for what is staged in the open folder's repository.
+
+    Raises:
+        JsonRpcException: there is nothing to write about, or it was stopped.
+    """
+    with answering(server):
+        if host.workspace is None:
+            raise MidlineError("No folder is open.", "Open that of the repository.")
+        async with stoppable(server, "Commit message"):
+            what = await asyncio.to_thread(staged, host.workspace, host.is_private)
+            chosen = await model.chosen()
+            template = await model.template(chosen)
+            message = await write_message(chosen.engine, template, chosen.name, what, host.settings.chat)
+    return message.as_dict()
 
 
 def _shown(report: Callable[[str], None]) -> Callable[[dict[str, Any]], None]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from indexer.chunk import Definition
+from indexer.query import Query, is_test, read_query
 from indexer.search import Hit
 from indexer.secrets import redact
+from lsp.chat.callers import asked_names, asks_for_callers, calls
 from lsp.chat.library import Library, Place, enclosing, lines_of, qualified
 from lsp.chat.mentions import Mention, resolve, uncommitted, without_mentions
 from lsp.chat.need import named, needs_context
@@ -20,20 +23,30 @@ FROM_EDITOR = ("selection", "file")
 """The reasons of sources that the editor holds, whatever is on the disk."""
 
 _HITS = 40
-_SHOWN_HITS = 6
+_SHOWN_HITS = 5
 # A hit that is so much worse than the best one only takes room.
 _WORTH = 0.45
 _DEFINITIONS = 4
 _DEFINITION_LINES = 12
+# Of the definition around the selection, and of what a question names.
+_CALLS, _CALLS_ASKED_FOR, _DEFINITIONS_ASKED_FOR = 3, 8, 2
 _ENCLOSING_LINES = 80
-# In the units of a hit's score.
-_NAMED, _SHORT = 12.0, 4.0
-_SHORT_CHARS = 160
+# Of installed packages.
+_SHOWN_OFFERS, _OFFER_SHARE = 4, 0.2
+# In the units of a hit's score, chosen on the halves ``tune`` of bench/retrieval's questions.
+_NAMED, _CLASS_HEAD, _SCOPE, _LENGTH = 12.0, -3.0, 3.0, 1.5
+_USUAL_CHARS = 500
+_LENGTH_BETWEEN = (-2.0, 0.7)
 # A piece shorter than this tells nothing.
 _LEAST_CHARS = 60
 # So much of the room a single piece may take where others may follow.
 _PIECE_SHARE = 0.4
 _NAME = re.compile(r"[A-Za-z_]\w{2,}")
+# What makes a question of it, and is no name: ``how is … done`` shall not find ``Flight.done``.
+_FRAME = re.compile(
+    r"(?<![\w`.])(?:how|what|where|when|which|who|why|is|are|was|were|be|been|being|do|does|did|done|happens?)(?![\w`.(])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,8 @@ def gather(
         MidlineError: a mention stands for nothing.
     """
     try:
-        return _gather(question, library, place, chars, follow_up, search)
+        gathered = _gather(question, library, place, chars, follow_up, search)
+        return replace(gathered, sources=tuple(_with_headings(source, library) for source in gathered.sources))
     except (OSError, sqlite3.Error) as error:
         return Gathered((), f"the index can't be read: {error}")
 
@@ -84,15 +98,24 @@ def _gather(
         _add_mention(mention, asked, library, pieces)
     if place and place.start_line:
         _add_surroundings(place, library, pieces)
+    if search:
+        _add_packages(asked, place, library, pieces)
     if mentions or (place and place.start_line):
         return Gathered(pieces.sources(), "")
     if not search or not needs_context(asked, library.known, follow_up=follow_up):
-        return Gathered(pieces.sources(), "" if place else "the question needs nothing of the workspace")
+        reason = "" if pieces.sources() else "the question needs nothing of the workspace"
+        return Gathered(pieces.sources(), reason)
     if library.index is None:
         return Gathered(pieces.sources(), "" if place else "there is no index of the workspace")
-    _add_hits(asked, library, pieces)
+    if not (asks_for_callers(asked) and _add_asked_calls(asked, library, pieces)):
+        _add_hits(asked, library, pieces)
     sources = pieces.sources()
     return Gathered(sources, "" if sources else "nothing was found")
+
+
+def _with_headings(source: Source, library: Library) -> Source:
+    section, page = library.headings_at(source.path, source.start_line)
+    return replace(source, section=section, page=page) if section or page else source
 
 
 class _Pieces:
@@ -114,6 +137,7 @@ class _Pieces:
         reason: str,
         score: float = 0.0,
         share: float = 1.0,
+        most: int | None = None,
     ) -> None:
         """Take the lines of a text that there is room for, unless they are here already.
 
@@ -126,9 +150,10 @@ class _Pieces:
             reason: why it is here.
             score: how good the search found it.
             share: the most of all room that it may take.
+            most: the same in characters.
         """
         lines = text.rstrip().split("\n")
-        kept = _fitting(lines, min(self.room, int(self._most * share)))
+        kept = _fitting(lines, min(self.room, int(self._most * share) if most is None else most))
         end = end if end and len(kept) == len(lines) else start + len(kept) - 1
         inside = any(one.path == path and one.start_line <= start and end <= one.end_line for one in self._found)
         short = "\n".join(kept)
@@ -169,6 +194,7 @@ def _add_surroundings(place: Place, library: Library, pieces: _Pieces) -> None:
         first = max(inside.line, place.start_line - _ENCLOSING_LINES // 2)
         text = lines_of(taken[1], first, min(inside.end_line, first + _ENCLOSING_LINES))
         pieces.add(place.path, first, text, symbol=qualified(inside), reason="around the selection", share=_PIECE_SHARE)
+        _add_calls(qualified(inside), library, pieces, _CALLS)
     for path, one in _definitions_of(selected, place, library):
         _add_definition(path, one, library, pieces, "defines a name in the selection", _DEFINITION_LINES)
 
@@ -208,6 +234,30 @@ def _add_definition(
         pieces.add(path, one.line, text, symbol=qualified(one), reason=reason, share=_PIECE_SHARE)
 
 
+def _add_calls(symbol: str, library: Library, pieces: _Pieces, most: int) -> bool:
+    """The lines that call a definition; whether there are any."""
+    found = calls(library, symbol, most)
+    for one in found:
+        reason = f"calls {symbol.rpartition('.')[2]}"
+        pieces.add(one.path, one.start, one.text, symbol=one.caller, reason=reason)
+    return bool(found)
+
+
+def _add_packages(asked: str, place: Place | None, library: Library, pieces: _Pieces) -> None:
+    """What installed packages offer, where the question is about some."""
+    for hit in library.packages_for(asked, place)[:_SHOWN_OFFERS]:
+        pieces.add(
+            hit.path,
+            hit.start_line,
+            hit.text,
+            end=hit.end_line,
+            symbol=hit.symbol,
+            reason="an installed package",
+            score=hit.score,
+            share=_OFFER_SHARE,
+        )
+
+
 def _add_mention(mention: Mention, asked: str, library: Library, pieces: _Pieces) -> None:
     reason = f"@{mention.name}"
     if mention.kind == "diff":
@@ -220,6 +270,8 @@ def _add_mention(mention: Mention, asked: str, library: Library, pieces: _Pieces
     elif mention.kind == "symbol":
         for path, one in mention.definitions:
             _add_definition(path, one, library, pieces, reason)
+        if asks_for_callers(asked):
+            _add_calls(qualified(mention.definitions[0][1]), library, pieces, _CALLS_ASKED_FOR)
     elif mention.kind == "file" and len(text := library.text(mention.paths[0]) or "") <= pieces.room:
         pieces.add(mention.paths[0], 1, text, reason=reason)
     else:
@@ -230,26 +282,36 @@ def _add_best_of(paths: Iterable[str], asked: str, library: Library, pieces: _Pi
     """What of some files answers the question; where they begin, if nothing does."""
     wanted = set(paths)
     before = pieces.room
-    for hit in library.search(asked, 500) if asked else []:
-        if hit.path in wanted and pieces.room > _LEAST_CHARS:
-            pieces.add(
-                hit.path,
-                hit.start_line,
-                hit.text,
-                end=hit.end_line,
-                symbol=hit.symbol,
-                reason=reason,
-                share=_PIECE_SHARE,
-            )
+    hits = [hit for hit in (library.search(asked, 500) if asked else []) if hit.path in wanted]
+    _show(hits[:_SHOWN_HITS], pieces, reason)
     if pieces.room == before:
         for path in sorted(wanted):
             pieces.add(path, 1, library.text(path) or "", reason=reason, share=_PIECE_SHARE)
 
 
-def _interest(hit: Hit, names: Sequence[str]) -> float:
-    """What a hit is worth to a reader, who learns little from a line or two: what the question names comes first."""
-    defines = hit.symbol.rpartition(".")[2] in names or hit.symbol in names
-    return hit.score + _NAMED * defines - _SHORT * (len(hit.text) < _SHORT_CHARS)
+def _interest(hit: Hit, names: Sequence[str], asked: Query) -> float:
+    """What a hit is worth to a reader: stubs and class heads tell little, a class that the question speaks of much."""
+    scope, _, name = hit.symbol.rpartition(".")
+    low, high = _LENGTH_BETWEEN
+    length = min(max(math.log(max(1, len(hit.text)) / _USUAL_CHARS), low), high)
+    return (
+        hit.score
+        + _NAMED * (name in names or hit.symbol in names)
+        + _CLASS_HEAD * (hit.kind == "class")
+        + _SCOPE * asked.share_of(scope)
+        + _LENGTH * length
+    )
+
+
+def _add_asked_calls(asked: str, library: Library, pieces: _Pieces) -> bool:
+    """What a question on callers names, and the lines that call it; whether there are any."""
+    found = False
+    for name in asked_names(asked, library):
+        defined = sorted(library.definitions(name), key=lambda pair: is_test(pair[0]))
+        for path, one in defined[:_DEFINITIONS_ASKED_FOR]:
+            _add_definition(path, one, library, pieces, "defines it", _DEFINITION_LINES)
+        found |= _add_calls(name, library, pieces, _CALLS_ASKED_FOR)
+    return found
 
 
 def _add_hits(asked: str, library: Library, pieces: _Pieces) -> None:
@@ -262,17 +324,36 @@ def _add_hits(asked: str, library: Library, pieces: _Pieces) -> None:
                 pieces.add(path, first, text, symbol=qualified(one), reason="defines it", share=_PIECE_SHARE)
     # Backticks tell the search that a plain word is a name.
     marked = re.sub(rf"(?<![\w`.])({'|'.join(names)})(?![\w`])", r"`\1`", asked) if names else asked
-    hits = library.search(marked, _HITS)
+    content = _FRAME.sub("", marked)
+    hits = library.search(content if _NAME.search(content) or not content.isascii() else marked, _HITS)
     best = max((hit.score for hit in hits), default=0.0)
     worth = [hit for hit in hits if hit.score >= _WORTH * best]
-    for hit in sorted(worth, key=lambda hit: _interest(hit, names), reverse=True)[:_SHOWN_HITS]:
+    query = read_query(asked)
+    shown = sorted(worth, key=lambda hit: _interest(hit, names, query), reverse=True)[:_SHOWN_HITS]
+    _show(shown, pieces)
+
+
+def _show(hits: Sequence[Hit], pieces: _Pieces, reason: str = "") -> None:
+    """Take as much of each hit as there is room for all."""
+    most = _level([len(hit.text) for hit in hits], pieces.room)
+    for hit in hits:
         pieces.add(
             hit.path,
             hit.start_line,
             hit.text,
             end=hit.end_line,
             symbol=hit.symbol,
-            reason=hit.reason or "found",
+            reason=reason or hit.reason or "found",
             score=hit.score,
-            share=_PIECE_SHARE,
+            most=most,
         )
+
+
+def _level(sizes: Sequence[int], room: int) -> int:
+    """How much each of several texts may take, so that together they fill the room, and what is shorter fits whole."""
+    left = len(sizes)
+    for size in sorted(sizes):
+        if size * left > room:
+            return room // left
+        room, left = room - size, left - 1
+    return max(sizes, default=0)

@@ -47,6 +47,7 @@ class Desk:
         conversation: str = "",
         workspace: Path | None = None,
         place: Place | None = None,
+        notes: str = "",
         on_begin: Callable[[Conversation], None] = lambda conversation: None,
         on_text: OnText = lambda kind, text: None,
     ) -> Answer:
@@ -59,6 +60,7 @@ class Desk:
             conversation: the id of the one to go on with; empty for a new one.
             workspace: the folder that a new conversation belongs to.
             place: where the user is, if that counts.
+            notes: what else the model is to know of that place.
             on_begin: told of the conversation before its answer begins.
             on_text: told of each piece as it comes.
 
@@ -85,7 +87,8 @@ class Desk:
         if held is None:
             held = await asyncio.to_thread(self._kept.begin, workspace, message)
         on_begin(held)
-        question = Question(message, gathered.sources, library.line_count, (time.perf_counter() - began) * 1000)
+        context_ms = (time.perf_counter() - began) * 1000
+        question = Question(message, gathered.sources, library.line_count, context_ms, notes)
         try:
             return await self._answerer.answer(held, question, on_text, max_tokens=options.answer_tokens)
         finally:

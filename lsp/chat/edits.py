@@ -19,7 +19,7 @@ from lsp.chat.context import definitions_used
 from lsp.chat.desk import context_chars
 from lsp.chat.library import Library, Place
 from lsp.chat.model import ChatModel
-from lsp.chat.requests import DocumentId, Host, Opened, Range, as_named
+from lsp.chat.requests import Diagnostic, DocumentId, Host, Opened, Range, as_named
 from lsp.chat.rewriting import Rewritten, Task, rewrite
 from lsp.chat.sources import Source
 from lsp.chat.target import Target
@@ -34,29 +34,14 @@ _TITLES = {
     "types": "Add type hints",
     "tests": "Write tests",
 }
+# What is about the cursor's lines more than about the definition that they are in.
+_NEAR = ("edit", "fix")
+_MOST_DIAGNOSTICS = 10
 _LABEL_CHARS = 60
 # So much of the time for reading context the definitions used may take.
 _CONTEXT_SHARE = 0.3
 
 Told = Callable[[dict[str, Any]], None]
-
-
-class Markup(msgspec.Struct, frozen=True):
-    """As LSP has it: text for people."""
-
-    value: str
-
-
-class Diagnostic(msgspec.Struct, frozen=True):
-    """What is used of LSP's."""
-
-    range: Range
-    message: str | Markup
-
-    @property
-    def text(self) -> str:
-        """What it says."""
-        return self.message if isinstance(self.message, str) else self.message.value
 
 
 class EditParams(msgspec.Struct, rename="camel", frozen=True):
@@ -164,12 +149,16 @@ class Edits:
         return proposal
 
     async def _propose(self, params: EditParams, opened: Opened, told: Told) -> Proposal:
+        if params.command not in _TITLES:
+            raise MidlineError(f"There is no command {params.command!r}.", f"There are {', '.join(_TITLES)}.")
         document = as_named(params.text_document, opened(params.text_document.uri))
-        library = Library(self._host.search_index, self._host.workspace, self._host.is_private)
+        library = self._host.library()
         # Raises where the file is private.
         path = library.place_at(document.fs_path, "").path if document.fs_path else document.uri
-        target = Target.of(document, params.selection)
-        tests = TestFile.of(path, document, library, opened, self.able) if params.command == "tests" else None
+        target = Target.of(document, params.selection, near=params.command in _NEAR)
+        tests: TestFile | None = None
+        if params.command == "tests":
+            tests = await asyncio.to_thread(TestFile.of, path, document, library, opened, self.able)
         model = await self._model.chosen()
         template = await self._model.template(model)
         began = time.perf_counter()
@@ -184,7 +173,7 @@ class Edits:
             target.text,
             target.start_line,
             target.end_line,
-            tuple(f"line {one.range.start.line + 1}: {one.text}" for one in params.diagnostics),
+            tuple(one.told for one in params.diagnostics[:_MOST_DIAGNOSTICS]),
             sources,
         )
         written = await rewrite(
@@ -200,6 +189,8 @@ class Edits:
             # It may have been closed and opened again.
             now = opened(document.uri)
             hunks, edited = target.hunks(written.text, now), now or document
+        if not hunks:
+            raise MidlineError("The model changed nothing.", "Say it in other words.")
         change = Change(edited, hunks, label_of(params), f"{path}, by {model.name}", bool(tests and tests.is_new))
         return Proposal(change, params.command, model.name, written, context_ms)
 

@@ -59,7 +59,9 @@ def keeping_lines(old: str, new: str) -> str:
             was, ends = before[first + i], _break_of(after[start + i])
             # Whether there is a break is a matter of where the line stands, and so not taken over.
             after[start + i] = was.rstrip("\r\n") + (_break_of(was) or ends if ends else "")
-    return "".join(after)
+    kept = "".join(after)
+    # Beside lone carriage returns, a kept one may have become one break with the line feed behind it.
+    return kept if len(split_lines(kept)) == len(after) else new
 
 
 def _break_of(line: str) -> str:

@@ -1,4 +1,4 @@
-"""``@…`` in a message: a file, a folder, a symbol, or the changes that are not committed yet."""
+"""``@…`` in a message: a file, a folder, a symbol, the documentation, or the changes that are not committed yet."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _MOST_OF_A_SYMBOL = 3
 class Mention:
     """What a message names.
 
-    ``paths`` are the files of a file or folder, ``definitions`` a symbol's, with their paths.
+    ``paths`` are the files of a file, a folder or the documentation, ``definitions`` a symbol's, with their paths.
     """
 
     name: str
-    kind: Literal["file", "folder", "symbol", "diff"]
+    kind: Literal["file", "folder", "symbol", "diff", "docs"]
     paths: tuple[str, ...] = ()
     definitions: tuple[tuple[str, Definition], ...] = ()
 
@@ -57,6 +57,8 @@ def resolve(message: str, library: Library) -> list[Mention]:
 def _resolved(name: str, library: Library) -> Mention:
     if name == "diff":
         return Mention(name, "diff")
+    if name == "docs":
+        return Mention(name, "docs", _documents(library))
     paths = library.paths()
     clean = name.removeprefix("./").rstrip("/")
     if clean in paths or (clean and not name.endswith("/") and library.text(clean) is not None):
@@ -79,10 +81,17 @@ def _resolved(name: str, library: Library) -> Mention:
     raise _unknown(name, paths, library)
 
 
+def _documents(library: Library) -> tuple[str, ...]:
+    found = tuple(library.documents())
+    if not found:
+        raise MidlineError("@docs: there are no documents.", "List folders of documents in `index.documents`.")
+    return found
+
+
 def _unknown(name: str, paths: list[str], library: Library) -> MidlineError:
     folders = {part + "/" for path in paths for part in _folders(path)}
     symbols = {hit.symbol for hit in library.search(name, 20) if hit.symbol}
-    by_end = {stem(path): path for path in paths} | {path: path for path in [*paths, *folders, "diff"]}
+    by_end = {stem(path): path for path in paths} | {path: path for path in [*paths, *folders, "diff", "docs"]}
     by_end |= {symbol.rpartition(".")[2]: symbol for symbol in symbols} | {symbol: symbol for symbol in symbols}
     folded = {end.lower(): full for end, full in by_end.items()}
     close = difflib.get_close_matches(name.lower(), list(folded), _SUGGESTED, 0.5)

@@ -12,12 +12,19 @@ from collections.abc import Callable, Iterable
 Known = Callable[[Iterable[str]], set[str]]
 
 _SMALL_TALK = re.compile(
-    r"(?:thanks?|thank you|cheers|you're welcome|谢谢|多谢)\b[^?？]{0,40}|(?:谢谢|多谢)[^?？]{0,20}|"
+    r"(?:thanks?|thank you|cheers|you're welcome|谢谢|多谢)\b[^?？]{0,40}|(?:谢谢|多谢|辛苦了)[^?？]{0,20}|"
     r"(?:(?:hi|hello|hey|yo|good (?:morning|afternoon|evening|night)|thanks?(?: you)?|thx|cheers|bye|goodbye|ok(?:ay)?|"
-    r"great|nice|cool|perfect|yes|no|got it|well done|never ?mind|how are you|who are you|what are you|"
-    r"what(?: else)? can you do|what is your name|tell me a joke|help|"
-    r"there|midline|so much|very much|a lot|please|everyone|all|today)[\s,.!?]*)+"
-    r"|(?:你好|您好|嗨|早上好|晚上好|谢谢(?:你|您)?|多谢|再见|好的|明白了?|你是谁|你能做什么|你会什么|讲个笑话|在吗)[啊呀吗呢了\s,.!?，。！？]*",
+    r"great|nice|cool|perfect|yes|no|got it|well done|never ?mind|how are you|see you|you(?:'re| are) \w+|sorry|"
+    r"tell me a joke|help|there|midline|so much|very much|a lot|please|everyone|all|today|tomorrow|later)[\s,.!?]*)+"
+    r"|(?:(?:你好|您好|嗨|哈喽|早上好|下午好|晚上好|晚安|早|谢谢(?:你|您)?|多谢|辛苦了|再见|好的|明白了?|知道了|没事|讲个笑话|在吗|"
+    r"不错|太好了)[啊呀吗呢了\s,.!?，。！？]*)+",
+    re.IGNORECASE,
+)
+# What asks who answers.
+_ABOUT_US = re.compile(
+    r"(?:who|what|which|how)\b[^.?]{0,20}\b(?:are|is) (?:you|your \w+)\W*|are you (?:an? )?\w+( \w+)?\W*|"
+    r"what(?: else)? can you do\b.*|(?:tell me|say something) about yourself\W*|introduce yourself\W*|"
+    r"你(?:是谁|是什么|是哪|叫什么|能做|会做|能帮我做|会什么|可以做).*|.{0,6}介绍.{0,4}你自己\W*",
     re.IGNORECASE,
 )
 # What speaks of the code at hand.
@@ -28,23 +35,31 @@ _HERE = re.compile(
     r"selection|lines?|bug|error|commands?|folder)|where (?:is|are|does|do|did|in|can|should)|which (?:\w+ )?"
     r"(?:file|function|class|module|method|test)s?|who calls|what calls|callers? of|defined|implemented|"
     r"is (?:it|there)|does it|what happens (?:when|if|after)|how (?:is|are|does) the|"
+    r"(?:overview|summary|outline) of the|the (?:overall )?(?:architecture|structure|design|layout)|"
     r"why (?:is|are|does|do) (?:the|it))\b"
     r"|这个|这里|这段|这些|该|我们|本项目|项目|仓库|代码库|代码中|哪里|在哪|哪个|哪些|何处|怎么实现|如何实现|实现的|定义|调用|当前",
     re.IGNORECASE,
 )
-_LANGUAGES = (
-    r"(?:python|java|javascript|typescript|rust|go(?:lang)?|c\+\+|c#|c|ruby|php|bash|sql|html|css|lua|swift|kotlin|git|"
-    r"linux|docker|regex|numpy|pandas|asyncio|programming|general|computer science)"
+_TOOLS = (
+    r"(?:python|java|javascript|js|typescript|rust|go(?:lang)?|c\+\+|c#|c|ruby|php|perl|swift|kotlin|bash|shell|sql|html|css|lua|"
+    r"git|github|vim|emacs|excel|linux|ubuntu|debian|windows|macos|docker|kubernetes|regex|numpy|pandas|asyncio|programming|"
+    r"general|computer science)"
 )
+_TOOL = rf"(?<![\w.+#-]){_TOOLS}(?![\w+#])"
 # What asks for general knowledge.
 _GENERAL = re.compile(
-    rf"\b(?:in|with|using) {_LANGUAGES}\b|\bdifference between\b|\bcapital of\b|\btranslate\b|"
-    rf"\bwhat(?:'s| is| are| does) (?:an? )?(?!this|that|the )(?:\w+[\s-]?){{1,3}}(?: mean| stand for)?\s*\?*$|"
-    rf"\b(?:write|give me|show me|make) (?:me )?an? |\bexplain (?:the (?:concept|idea|difference)|what an? )|"
-    rf"\bhow (?:do|can|would|to) (?:i|you|we|one)?\b|"
+    rf"\b(?:in|with|using) {_TOOLS}(?![\w+#])|\bdifferences? between\b|\bcapital of\b|\btranslate\b|"
+    rf"\bwhat(?:'s| is| are| does) (?:an? |the (?:acronym|abbreviation|word|term) )?(?!this|that|the )"
+    rf"(?:\w+[\s-]?){{1,3}}(?: mean| stand for)?\s*\?*$|"
+    rf"\b(?:write(?: me)?|give me|show me|make me) an? (?!overview|summary|outline)|"
+    rf"\bexplain (?:the (?:concept|idea|difference)|what an? )|"
+    rf"\bhow (?:do|can|would|should|to)\b.*{_TOOL}|{_TOOL} [\w ]*\b(?:syntax|cheat ?sheet|tutorial|example)\b|"
+    rf"\b(?:time|space|big.?o) (?:complexity|notation)|\bwho (?:invented|created|wrote|designed) |"
+    rf"\bwhen was .*(?:released|invented|born|founded)|\bhow old\b|\bwhich is better\b|\brecommend\b|"
+    rf"\bgood names? for\b|\bsynonyms?\b|\bconvert (?:0x[\da-f]+|\d+)\b|"
     rf"\b(?:pros and cons|best practices?|advantages)\b"
-    r"|什么是|是什么意思|区别|(?:用|在)\s*(?:python|java|rust|go|c\+\+|javascript|typescript|sql)|写一个|给我写|翻译|"
-    r"的概念|首都|优缺点",
+    rf"|什么是|是什么意思|区别|有什么不同|[时空]间复杂度|(?:用|在)\s*{_TOOLS}(?![\w+#])|{_TOOL}\s*(?:里|中|语言)|写[一个段]|翻译|"
+    r"的概念|首都|优缺点|推荐|谁发明",
     re.IGNORECASE,
 )
 _NAME = re.compile(
@@ -57,8 +72,8 @@ _FILE = re.compile(
 
 # Maybe a class; the question's first word, too, but then it has to be defined to count.
 _CAPITALISED = re.compile(r"\b[A-Z]\w{2,}")
-# Whoever writes more than this has pasted something.
-_READ = 1_000
+READ = 1_000
+"""Whoever writes more characters than this has pasted something."""
 
 
 def names_in(question: str) -> list[str]:
@@ -71,7 +86,7 @@ def names_in(question: str) -> list[str]:
 
 def named(question: str, known: Known) -> list[str]:
     """The names in a question that the repository defines; words with a capital count where they are."""
-    text = question[:_READ]
+    text = question[:READ]
     names = list(dict.fromkeys([*names_in(text), *_CAPITALISED.findall(text)]))
     there = known(names) if names else set()
     return [name for name in names if name in there]
@@ -85,8 +100,8 @@ def needs_context(question: str, known: Known, *, follow_up: bool = False) -> bo
         known: which of these identifiers the repository defines.
         follow_up: whether it is asked in a conversation: without a word on what, it is about what was said before.
     """
-    text = question.strip()[:_READ]
-    if not text or _SMALL_TALK.fullmatch(text):
+    text = question.strip()[:READ]
+    if not text or _SMALL_TALK.fullmatch(text) or _ABOUT_US.fullmatch(text):
         return False
     if _FILE.search(text):
         return True

@@ -6,23 +6,23 @@ import ast
 import builtins
 from collections.abc import Iterator
 
+from lsp.chat.passages import Passage
 from lsp.chat.python_repairs import parsed
 
 _EVERYWHERE = frozenset(dir(builtins)) | {"__file__", "__name__", "__class__", "__annotations__", "reveal_type"}
 
 
-def undefined(before: str, after: str, first: int, last: int) -> list[str]:
-    """The names that lines of a document read and that are defined neither there nor around.
+def undefined(text: str, first: int, last: int) -> list[str]:
+    """The names that some lines of a document read and that are defined neither there nor around.
 
     Args:
-        before: the lines as they were; what they read is known, wherever it comes from.
-        after: the document as it would be.
-        first, last: its new lines, from 1.
+        text: the document.
+        first, last: the lines, from 1, the last one included.
 
     Returns:
         In the order of the alphabet; none where the document doesn't parse, or imports everything of something.
     """
-    tree = parsed(after)
+    tree = parsed(text)
     if tree is None or any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(tree)):
         return []
     known = set(_EVERYWHERE) | set(_bound(tree.body))
@@ -37,8 +37,16 @@ def undefined(before: str, after: str, first: int, last: int) -> list[str]:
             known |= set(_binds(node))
         if inside and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             read.add(node.id)
-    old = {node.id for node in ast.walk(parsed(before) or ast.Module([], [])) if isinstance(node, ast.Name)}
-    return sorted(read - known - old)
+    return sorted(read - known)
+
+
+def newly_undefined(passage: Passage, code: str) -> list[str]:
+    """The names that lines read and nobody defines if they become ``code``, and not as they are."""
+    text = passage.as_here(code)
+    first = passage.before.count("\n") + 1
+    was = undefined(passage.document(passage.text), first, first + passage.text.count("\n"))
+    now = undefined(passage.document(text), first, first + text.count("\n"))
+    return [name for name in now if name not in was]
 
 
 def _bound(body: list[ast.stmt]) -> Iterator[str]:

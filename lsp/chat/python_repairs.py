@@ -12,6 +12,10 @@ from typing import TypeGuard
 
 from lsp.completion.syntax import parse
 
+_GUARD = re.compile(
+    r"\b(?:return|raise)\b[^.;]*?\bif\s+(?:the\s+)?[`'\"]?(\w+)[`'\"]?\s+(?:is\b|isn't\b|equals\b|[<>=])", re.IGNORECASE
+)
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -85,6 +89,50 @@ def only_definition(code: str) -> Definition | None:
     if tree is None or len(tree.body) != 1 or not _defines(tree.body[0]):
         return None
     return tree.body[0]
+
+
+def loses_definition(before: str, after: str) -> bool:
+    """Whether code was one definition, and is none now."""
+    tree = parsed(after)
+    return tree is not None and only_definition(before) is not None and not any(_defines(node) for node in tree.body)
+
+
+def header(code: str) -> str:
+    """The lines that the one definition in this code begins with, up to its body."""
+    definition = only_definition(code)
+    return "".join(line + "\n" for line in code.split("\n")[: definition.body[0].lineno - 1]) if definition else ""
+
+
+def guarded(instruction: str, before: str, after: str) -> bool:
+    """Whether a function has the new condition on one of its parameters that it is to return or raise on.
+
+    True where no such condition is asked for.
+    """
+    old, tree = only_definition(before), parsed(after)
+    asked = _GUARD.search(instruction)
+    if not asked or tree is None or not isinstance(old, ast.FunctionDef | ast.AsyncFunctionDef):
+        return True
+    name = asked[1]
+    if name not in {one.arg for one in ast.walk(old.args) if isinstance(one, ast.arg)}:
+        return True
+    return _conditions(tree, name) > _conditions(old, name)
+
+
+def up_to_guard(code: str) -> str:
+    """A definition up to its first statement, and the beginning of a condition there."""
+    definition = only_definition(code)
+    if definition is None or not header(code):
+        return ""
+    said = ast.get_docstring(definition) is not None and len(definition.body) > 1
+    first = definition.body[int(said)]
+    lines = code.split("\n")
+    return "\n".join([*lines[: first.lineno - 1], lines[first.lineno - 1][: first.col_offset] + "if "])
+
+
+def _conditions(tree: ast.AST, name: str) -> int:
+    """How many ``if`` statements look at a variable."""
+    tests = [node.test for node in ast.walk(tree) if isinstance(node, ast.If)]
+    return sum(any(isinstance(one, ast.Name) and one.id == name for one in ast.walk(test)) for test in tests)
 
 
 def _find(old: Definition, named: list[Definition]) -> Definition | None:

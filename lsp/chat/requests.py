@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -24,6 +24,7 @@ from lsp.chat.model import ChatModel, EngineHost
 from lsp.chat.thinking import Kind
 from lsp.documents import Document
 from lsp.engine.client import EngineClient
+from lsp.engine.snapshots import erase
 from lsp.errors import MidlineError
 
 _T = TypeVar("_T")
@@ -37,6 +38,11 @@ COMMANDS = {
     "tests": "Write tests for this code.",
     "review": "Review this code: name its problems, the most important first.",
 }
+
+
+_SEVERITIES = {1: "error", 2: "warning", 3: "information", 4: "hint"}
+_LONGEST_DIAGNOSTIC = 300
+_MOST_DIAGNOSTICS = 10
 
 
 class _Params(msgspec.Struct, rename="camel", frozen=True):
@@ -64,6 +70,33 @@ class Range(_Params, frozen=True):
     end: Position
 
 
+class Markup(_Params, frozen=True):
+    """As LSP has it: text for people."""
+
+    value: str
+
+
+class Diagnostic(_Params, frozen=True):
+    """What is used of LSP's; ``severity`` counts from 1, an error, to 4, a hint."""
+
+    range: Range
+    message: str | Markup
+    severity: int = 0
+    source: str = ""
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return self.message if isinstance(self.message, str) else self.message.value
+
+    @property
+    def told(self) -> str:
+        """As the model is told it: ``line 12: error: … (pyright)``, on one line, secrets painted over."""
+        kind = f"{_SEVERITIES[self.severity]}: " if self.severity in _SEVERITIES else ""
+        said = " ".join(redact(self.text)[0].split())[:_LONGEST_DIAGNOSTIC]
+        return f"line {self.range.start.line + 1}: {kind}{said}{f' ({self.source})' if self.source else ''}"
+
+
 class ChatParams(_Params, frozen=True):
     """The parameters of ``midline/chat``; the answer is streamed to ``partial_result_token``, if there is one."""
 
@@ -71,6 +104,7 @@ class ChatParams(_Params, frozen=True):
     conversation: str = ""
     text_document: DocumentId | None = None
     selection: Range | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
     command: str = ""
     partial_result_token: int | str | None = None
 
@@ -98,6 +132,10 @@ class Host(EngineHost, Protocol):
 
     def is_private(self, path: Path) -> bool:
         """Whether the user keeps a file from models."""
+        ...
+
+    def library(self) -> Library:
+        """What chat may read."""
         ...
 
 
@@ -161,7 +199,7 @@ class Chat:
     async def _ask(self, params: ChatParams, opened: Opened) -> dict[str, Any]:
         message = _message(params)
         host = self._host
-        library = Library(host.search_index, host.workspace, host.is_private)
+        library = host.library()
         named = params.text_document
         place = _place(params, named, opened(named.uri), library) if named else None
         token = params.partial_result_token
@@ -182,6 +220,7 @@ class Chat:
             conversation=params.conversation,
             workspace=host.workspace,
             place=place,
+            notes=notes_on(params.diagnostics, place) if place else "",
             on_begin=on_begin,
             on_text=on_text,
         )
@@ -195,8 +234,11 @@ class Chat:
         """
         self._loop = asyncio.get_running_loop()
         answer = await asyncio.to_thread(self._conversations, params)
-        if params.action == "delete" and self._desk:
-            self._desk[0].forget(sequence_of(params.conversation))
+        if params.action == "delete":
+            key = sequence_of(params.conversation)
+            if self._desk:
+                self._desk[0].forget(key, erase=True)  # or it would be saved again
+            await asyncio.to_thread(erase, key)
         return answer
 
     def _warn_soon(self, message: str) -> None:
@@ -289,6 +331,18 @@ def _place(params: ChatParams, named: DocumentId, document: Document | None, lib
     if document.fs_path is None:
         return Place(document.uri, redact(document.source)[0], start, end)
     return library.place_at(document.fs_path, document.source, start, end)
+
+
+def notes_on(diagnostics: Sequence[Diagnostic], place: Place) -> str:
+    """What tools say of the selected lines, or of the file where none are; empty where they say nothing."""
+    told = [
+        one.told
+        for one in diagnostics
+        if not place.start_line
+        or (one.range.start.line < place.end_line and one.range.end.line + 1 >= place.start_line)
+    ]
+    listed = "\n".join(f"- {one}" for one in told[:_MOST_DIAGNOSTICS])
+    return f"Tools report of {place.path}:\n{listed}" if listed else ""
 
 
 def selected_lines(selection: Range | None, document: Document) -> tuple[int, int]:

@@ -5,23 +5,29 @@ Nothing here changes a document: what comes back is what the lines would become.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
+from indexer.outline import outline
+from lsp.chat.annotating import type_hints, with_known_types
 from lsp.chat.answer import Engine
-from lsp.chat.code_checks import elided, new_error, prose, same_code, same_program
+from lsp.chat.code_checks import changed_lines, prose
 from lsp.chat.code_writing import OnText, Writer, Written
+from lsp.chat.documenting import Form, documentation
 from lsp.chat.history import estimated_tokens
-from lsp.chat.passages import Passage
-from lsp.chat.python_names import undefined
-from lsp.chat.python_repairs import renamed, repaired
-from lsp.chat.rewriting_prompts import OPENING, complaint, question
+from lsp.chat.library import enclosing
+from lsp.chat.passages import Passage, Surroundings
+from lsp.chat.python_names import newly_undefined
+from lsp.chat.python_repairs import header, renamed, repaired, up_to_guard
+from lsp.chat.rewriting_checks import Problem, Wish, problem_of, problem_of_tests
+from lsp.chat.rewriting_prompts import OPENING, complaint, explained, question, shown_around
 from lsp.chat.sources import Source
 from lsp.chat.templates import ChatTemplate, Turn
-from lsp.chat.wishes import missing, renames
+from lsp.chat.testing import tests_of
+from lsp.chat.wishes import renames
 from lsp.engine.protocol import Usage
 from lsp.errors import MidlineError
 
@@ -30,19 +36,19 @@ MAX_INSTRUCTION_CHARS = 8_000
 OTHER_WAYS = 3
 _OPENING_TOKENS = sum(estimated_tokens(turn.text) for turn in OPENING)
 _SPARE_TOKENS = 96
+# A definition of so many lines is shown around lines of it that are to be rewritten.
+_MOST_AROUND = 40
 # An edit may make code longer by so much.
 _GROWTH, _GROWTH_TOKENS = 1.5, 160
-
-# What an edit may be about besides the program itself.
-_OF_WORDS = re.compile(r"doc|comment|typo|spelling|wording|format|indent|whitespace|blank|line", re.IGNORECASE)
+_TEST_TOKENS = 400
 
 # What a command asks for; the user's own words follow.
 COMMANDS = {
     "edit": "",
     "fix": "Fix the problem in this code.",
-    "document": "Add documentation to this code, as it is usual in its language. Leave the code itself as it is.",
+    "document": "Document this code, as it is usual in its language, in one to five lines.",
     "types": "Add type hints to the parameters and the return value. Leave everything else as it is.",
-    "tests": "Write tests for this code.",
+    "tests": "Write short tests for this code.",
 }
 
 
@@ -130,17 +136,24 @@ async def rewrite(
         return tried[-1]
 
     turns = [*OPENING, Turn("user", asked.question)]
-    first = await attempt(turns)
-    if first.problem and first.problem.unchanged:
-        for begun in _least_sure(first.written, task.language, OTHER_WAYS):
-            if not (await attempt(turns, begun=begun, otherwise=True)).problem:
-                break
-    elif first.problem:
+    first = await attempt(turns, begun=asked.form.begun, ended=asked.form.ended)
+    if first.problem and asked.form.begun:
+        # Nothing that it could be told would help: with the second best word it may.
+        await attempt(turns, begun=asked.form.begun, ended=asked.form.ended, otherwise=True)
+    elif first.problem and first.problem.kind == "unchanged":
+        for begun, sure in _least_sure(first.written, task.language, OTHER_WAYS):
+            await attempt(turns, begun=begun, sure=sure, otherwise=True)
+    elif first.problem and first.problem.kind == "lost":
+        await attempt(turns, begun=f"{first.written.code}\n\n\n{header(asked.passage.code)}")
+    elif first.problem and first.problem.kind == "guard":
+        await attempt(turns, begun=up_to_guard(asked.passage.code))
+    elif first.problem and asked.has_room_for_two:
         told = complaint(first.problem.told)
         await attempt([*turns, Turn("assistant", first.written.said), Turn("user", told)])
     best = min(tried, key=lambda one: one.badness)
     if best.problem and best.problem.fatal:
-        raise MidlineError(best.problem.message, best.problem.cure)
+        worst = first.problem or best.problem
+        raise MidlineError(worst.message, worst.cure)
     reason = best.problem.message if best.problem else ""
     return Rewritten(best.text, len(tried), writer.usage, _ms(writer.usage, began), reason)
 
@@ -149,41 +162,33 @@ async def rewrite(
 class _Asked:
     """A task as the model reads it."""
 
-    passage: Passage
+    wish: Wish
     question: str
     max_tokens: int
+    form: Form
+    surroundings: Surroundings
+    has_room_for_two: bool
+    """Whether the model can read an answer and write another."""
 
-
-@dataclass(frozen=True)
-class _Problem:
-    """What is wrong with an answer.
-
-    Args:
-        message, cure: as the user is told.
-        told: as the model is.
-        fatal: whether it can't be used at all.
-        unchanged: whether it is just what was there.
-    """
-
-    message: str
-    told: str
-    cure: str = "Say it in other words."
-    fatal: bool = True
-    unchanged: bool = False
+    @property
+    def passage(self) -> Passage:
+        """The lines."""
+        return self.wish.passage
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """An answer, what the lines become with it, and what is wrong with that."""
+    """An answer, what the lines become with it, what is wrong with that, and how many lines it changes."""
 
     written: Written
     text: str
-    problem: _Problem | None
+    problem: Problem | None
+    changed: int = 0
 
     @property
-    def badness(self) -> int:
-        """0 for one without a problem, 2 for one that can't be used."""
-        return 0 if self.problem is None else 1 + self.problem.fatal
+    def badness(self) -> tuple[int, float]:
+        """Whether there is a problem, and how bad; then how unlikely the answer is, and how much it changes."""
+        return 0 if self.problem is None else 1 + self.problem.fatal, self.changed - self.written.likelihood
 
 
 def _asked(task: Task, n_ctx: int, max_tokens: int) -> _Asked:
@@ -198,78 +203,92 @@ def _asked(task: Task, n_ctx: int, max_tokens: int) -> _Asked:
             f"Say it in {MAX_INSTRUCTION_CHARS:,} at the most.",
         )
     passage = Passage.of(task.text, task.start_line, task.end_line)
-    text = question(passage.code, task.language, _instruction(task))
+    surroundings = _surroundings(task)
+    around = shown_around(task.sources, surroundings.with_lines(passage), task.language)
+    text = question(passage.code, task.language, _instruction(task), around)
+    form = _form(task, passage)
     size = estimated_tokens(passage.code)
-    needed = round(size * _GROWTH) + _GROWTH_TOKENS
-    room = n_ctx - _OPENING_TOKENS - estimated_tokens(text) - _SPARE_TOKENS
+    needed = _TEST_TOKENS if task.command == "tests" else round(size * _GROWTH) + _GROWTH_TOKENS
+    room = n_ctx - _OPENING_TOKENS - estimated_tokens(text) - estimated_tokens(form.begun) - _SPARE_TOKENS
     if needed > min(room, max_tokens):
-        lines = task.end_line - task.start_line + 1
         raise MidlineError(
-            f"The {lines:,} lines are too long to be rewritten: about {size:,} tokens, "
-            f"of {int(min(room, max_tokens) / _GROWTH):,} that the model has for them.",
+            f"The {passage.lines:,} lines are too long to be rewritten: about {size:,} tokens, "
+            f"of {max(0, int((min(room, max_tokens) - _GROWTH_TOKENS) / _GROWTH)):,} that the model has for them.",
             "Select less, or set a larger `model.n_ctx`.",
         )
-    return _Asked(passage, text, needed)
+    wish = Wish(passage, task.language, task.instruction, task.command == "document", bool(task.diagnostics))
+    return _Asked(wish, text, needed, form, surroundings, 2 * needed <= room)
+
+
+def _surroundings(task: Task) -> Surroundings:
+    """What is around lines within a definition, as far as it is short; else nothing."""
+    if task.command == "tests":
+        return Surroundings()
+    taken = outline(task.text, task.language)
+    if any(task.start_line <= one.line and one.end_line <= task.end_line for one in taken.definitions):
+        return Surroundings()
+    around = enclosing(taken, task.start_line, task.end_line)
+    if around is None or around.end_line - around.line >= _MOST_AROUND:
+        return Surroundings()
+    return Surroundings.of(task.text, around.line, task.start_line, task.end_line, around.end_line)
+
+
+def _form(task: Task, passage: Passage) -> Form:
+    """How the answer is begun, and what becomes of it; nothing special but for some commands."""
+    known: Form | None = None
+    if task.command == "document":
+        known = documentation(passage.code, task.language)
+    elif task.command == "types" and task.language == "python":
+        known = type_hints(passage.code)
+    elif task.command == "tests" and task.language == "python":
+        known = tests_of(task.text, task.path, task.start_line, task.end_line)
+    return known or Form()
 
 
 def _instruction(task: Task) -> str:
-    parts = [COMMANDS[task.command], task.instruction.strip(), *task.diagnostics]
-    return "\n".join(part for part in parts if part)
+    found = [explained(diagnostic, task.text) for diagnostic in task.diagnostics]
+    return "\n".join(part for part in [COMMANDS[task.command], task.instruction.strip(), *found] if part)
 
 
-def _least_sure(written: Written, language: str, most: int) -> list[str]:
-    """How the code goes up to the places where the model was least sure of the next token, the least sure first."""
+def _least_sure(written: Written, language: str, most: int) -> list[tuple[str, float]]:
+    """How the code goes up to the places where the model was least sure of the next token, the least sure first.
+
+    With each, the log-likelihood of the code up to there.
+    """
     code, words = written.code, prose(written.code, language)
-    places = [(sure, start) for start, sure in written.pieces if not any(start in one for one in words)]
-    return [code[:start] for _, start in sorted(places) if start < len(code)][:most]
+    likelihoods = accumulate((sure for _, sure in written.pieces), initial=0.0)
+    places = [
+        (sure, start, before)
+        for (start, sure), before in zip(written.pieces, likelihoods, strict=False)
+        if start < len(code) and not any(start in one for one in words)
+    ]
+    return [(code[:start], before) for _, start, before in sorted(places)[:most]]
 
 
 def _judged(task: Task, asked: _Asked, written: Written) -> _Candidate:
     """An answer with its slips repaired, and what is wrong with it then."""
     code, old = written.code, asked.passage.code
+    if code.startswith(asked.form.begun):
+        code = asked.form.fitted(code)
+    if task.command == "tests":
+        return _Candidate(written, f"{code.rstrip()}\n" if code.strip() else "", problem_of_tests(code, task.language))
+    if written.reason in ("length", "repetition"):
+        return _Candidate(
+            written, "", Problem("The model didn't come to an end.", "The code doesn't end.", "Select less.")
+        )
+    code = asked.surroundings.cut_from(code)
     if task.language == "python":
         code = renamed(repaired(old, code, task.instruction), renames(task.instruction, old))
-    text = asked.passage.as_here(code)
-    return _Candidate(written, text, _problem(task, asked, written, code, text))
-
-
-def _problem(task: Task, asked: _Asked, written: Written, code: str, text: str) -> _Problem | None:
-    """What is wrong with what the lines become, the worst first."""
-    old = asked.passage.code
-    if written.reason in ("length", "repetition"):
-        return _Problem("The model didn't come to an end.", "The code doesn't end.", "Select less.")
-    if not code.strip():
-        return _Problem("The model wrote no code.", "There is no code.")
-    wants_words = task.command == "document" or _OF_WORDS.search(task.instruction)
-    if same_code(old, code) or (not wants_words and same_program(old, code, task.language)):
-        return _Problem(
-            "The model changed nothing.",
-            "Nothing has changed. Carry out the instruction.",
-            "Say it in other words, or select just the lines to change.",
-            unchanged=True,
+        code = with_known_types(code, newly_undefined(asked.passage, code))
+    if asked.surroundings.repeated_in(code):
+        problem: Problem | None = Problem(
+            "The model rewrote what is around the lines.",
+            "Write only the code, nothing around it.",
+            "Select all of it.",
         )
-    if left_out := elided(old, code):
-        told = f"`{left_out}` stands for code that was left out. Write all of it."
-        return _Problem(f"The model left code out: {left_out!r}.", told, "Select less.")
-    document = asked.passage.document(text)
-    if found := new_error(task.text, document, task.language):
-        line, at = found[0], found[1].strip()
-        return _Problem(
-            f"What the model wrote doesn't parse: line {line}: {at[:80]}", f"There is a syntax error at `{at}`."
-        )
-    return _doubt(task, asked, code, document)
-
-
-def _doubt(task: Task, asked: _Asked, code: str, document: str) -> _Problem | None:
-    """What may be wrong with code that can be used."""
-    if lacking := missing(task.instruction, asked.passage.code, code, task.language):
-        return _Problem(lacking, lacking, fatal=False)
-    if task.language == "python":
-        first = asked.passage.before.count("\n") + 1
-        if names := undefined(asked.passage.code, document, first, first + code.count("\n")):
-            told = f"`{names[0]}` is not defined."
-            return _Problem(told, told, fatal=False)
-    return None
+    else:
+        problem = problem_of(asked.wish, code)
+    return _Candidate(written, asked.passage.as_here(code), problem, sum(changed_lines(old, code)))
 
 
 def _ms(usage: Usage, began: float) -> dict[str, float]:

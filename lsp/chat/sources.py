@@ -15,7 +15,10 @@ LineCount = Callable[[str], int]
 
 @dataclass(frozen=True)
 class Source:
-    """A piece of a file. Lines count from 1, the last one included; ``reason`` says why it is here."""
+    """A piece of a file. Lines count from 1, the last one included; ``reason`` says why it is here.
+
+    Of a document, ``section`` holds its headings down to the piece (``Guide > Install``), ``page`` its page, from 1.
+    """
 
     number: int
     path: str
@@ -25,11 +28,15 @@ class Source:
     text: str
     reason: str
     score: float = 0.0
+    section: str = ""
+    page: int = 0
 
     @property
     def place(self) -> dict[str, Any]:
-        """Where it is, as a citation of it says."""
-        return {"path": self.path, "start_line": self.start_line, "end_line": self.end_line}
+        """Where it is, as a citation of it says; section and page of documents only."""
+        headings = {"section": self.section, "page": self.page}
+        place = {"path": self.path, "start_line": self.start_line, "end_line": self.end_line}
+        return place | {name: value for name, value in headings.items() if value}
 
     def as_dict(self) -> dict[str, Any]:
         """As the wire has it, without its text."""
@@ -40,8 +47,9 @@ class Source:
     def of(cls, told: dict[str, Any]) -> Source:
         """A source as an earlier answer was kept with it, without its text."""
         return cls(
-            told["number"], told["path"], told["start_line"], told["end_line"], told["symbol"], "", told["reason"]
-        )
+            told["number"], told["path"], told["start_line"], told["end_line"], told["symbol"], "", told["reason"],
+            section=told.get("section", ""), page=told.get("page", 0),
+        )  # fmt: skip
 
 
 _INTRODUCTION = "Sources from the workspace:"
@@ -99,8 +107,11 @@ def has_sources(prompt: str) -> bool:
 
 
 def _shown(source: Source) -> str:
-    name = f" {source.symbol}" if source.symbol else ""
-    where = f"[{source.number}] {source.path}:{source.start_line}-{source.end_line}{name} ({source.reason})"
+    lines = f", page {source.page}" if source.page else f":{source.start_line}-{source.end_line}"
+    name = source.symbol or source.section
+    # Why a search found it says nothing about what it is.
+    why = f" ({source.reason})" if source.reason and not source.score else ""
+    where = f"[{source.number}] {source.path}{lines}{' ' if name else ''}{name}{why}"
     return f"{where}\n{_body(source)}"
 
 
@@ -108,7 +119,7 @@ def _body(source: Source) -> str:
     fence = "```"
     while fence in source.text:
         fence += "`"
-    language = language_of(source.path)
+    language = "" if source.page else language_of(source.path)
     text = source.text.strip("\n")
     return f"{fence}{language}\n{text}\n{fence}"
 
@@ -131,12 +142,10 @@ class Checked:
 _CODE = re.compile(r"^ {0,3}(```+|~~~+).*?(?:^ {0,3}\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 # ``[3]``, ``[1, 2][3]`` in prose: not an index (``a[0]``), a link (``[1](url)``, ``[1]: url``), or a box (``[ ]``).
 _NUMBERS = r"(?<![A-Za-z0-9_\])`])(?P<numbers>(?:\[\d{1,3}(?:\s*,\s*\d{1,3})*\])+)(?![(:`])"
-_PLACE = r"(?<![\w/.@:-])(?P<path>(?:[\w.@+-]+/)*[\w.@+-]*\w):(?P<start>\d{1,7})(?:-(?P<end>\d{1,7}))?(?![\w:/])"
+_PLACE = r"(?<![\w/.@:-])(?P<path>/?(?:[\w.@+-]+/)*[\w.@+-]*\w):(?P<start>\d{1,7})(?:-(?P<end>\d{1,7}))?(?![\w:/])"
 _ASCII_END = re.compile(r"[\x00-\x7f]*$")
 _PLACES = re.compile(_PLACE)
 _CITED = re.compile(f"(?P<space> ?){_NUMBERS}|{_PLACE}")
-_WORD = re.compile(r"[A-Za-z_]\w*")
-_TELLING = re.compile(r"[a-z0-9][A-Z]|\w_\w|^[A-Z]\w{3}")
 _SPAN = re.compile(r"`[^`\n]+`")
 
 
@@ -170,17 +179,6 @@ def _split_ascii_end(text: str) -> tuple[str, str]:
     return text[: end.start()], end.group()
 
 
-def named_sources(text: str, sources: Sequence[Source]) -> list[dict[str, Any]]:
-    """The places of the sources whose names an answer names: what it is from, where the model forgot to cite it.
-
-    A name counts in backticks, or where it is hardly a plain word (``EngineClient``, ``read_line``, ``Ledger``).
-    """
-    quoted = set(_WORD.findall(" ".join(_SPAN.findall(text))))
-    words = quoted | {word for word in _WORD.findall(text) if _TELLING.search(word)}
-    named = [source.place for source in sources if source.symbol and source.symbol.rpartition(".")[2] in words]
-    return [place for i, place in enumerate(named) if place not in named[:i]]
-
-
 class _Checker:
     def __init__(self, sources: dict[int, Source], line_count: LineCount) -> None:
         self.citations: list[dict[str, Any]] = []
@@ -195,7 +193,7 @@ class _Checker:
         for span in _SPAN.finditer(text):
             parts.append(self._plain(text[end : span.start()]))
             inside = _PLACES.sub(self._place, span.group())
-            parts.append(inside if inside.strip("` ") else "")
+            parts.append(inside if inside == span.group() or inside.strip("` ") else "")
             end = span.end()
         return "".join([*parts, self._plain(text[end:])])
 

@@ -14,6 +14,9 @@ from lsp.errors import MidlineError
 MAX_CHARS = 60_000
 """What is longer no model rewrites in one go."""
 
+# A definition of more lines takes a small model minutes; so many above and below the cursor do instead.
+_LONG, _AROUND = 80, 15
+
 
 @dataclass(frozen=True)
 class Target:
@@ -29,16 +32,24 @@ class Target:
     end_line: int
 
     @classmethod
-    def of(cls, document: Document, selection: Range | None) -> Target:
+    def of(cls, document: Document, selection: Range | None, *, near: bool = False) -> Target:
         """The lines of a selection, less empty ones at its ends; of an empty one, the definition around it or its line.
+
+        Args:
+            document: as it is open.
+            selection: None for the whole document.
+            near: whether some lines around an empty selection do where the definition is long.
 
         Raises:
             MidlineError: they are too long.
         """
         lines = document.lines
         start, end = selected_lines(selection, document)
-        if not start:
+        if selection is None:
             start, end = 1, len(lines)
+        elif near and selection.start == selection.end and end - start >= _LONG:
+            at = min(max(selection.start.line + 1, start), end)
+            start, end = max(start, at - _AROUND), min(end, at + _AROUND)
         filled = [number for number in range(start, end + 1) if lines[number - 1].strip()]
         target = cls(document.source, *((filled[0], filled[-1]) if filled else (start, end)))
         if len(target.old) > MAX_CHARS:

@@ -13,13 +13,15 @@ from tree_sitter import Node
 
 from lsp.completion.syntax import parse
 
-_QUOTED = re.compile(r"`([^`\n]+)`")
+_QUOTED = re.compile(r"`([A-Za-z_]\w*)`")
 _NAME = r"[`'\"]?([A-Za-z_]\w*)[`'\"]?"
 _RENAME = re.compile(r"\brename\b(?P<rest>[^.;\n]*)", re.IGNORECASE)
 _PAIR = re.compile(rf"{_NAME}\s+(?:to|into|as)\s+{_NAME}")
-_NEW_NAME = re.compile(rf"\b(?:parameter|argument|constant|variable|function|method)\s+(?:called\s+|named\s+)?{_NAME}")
-_TELLING = re.compile(r"\b(?:[A-Z][A-Z0-9]*_[A-Z0-9_]+|[A-Z][a-z]\w*(?:Error|Exception|Warning))\b")
-_RAISE = re.compile(r"\b(?:raise|raises|throw|throws)\b", re.IGNORECASE)
+_NEW_PARAMETER = re.compile(rf"\b(?:add|introduce)\b[^.;]*?\b(?:parameter|argument)\s+{_NAME}", re.IGNORECASE)
+_CAPITALS = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b")
+_ERROR = re.compile(r"\b[A-Z][a-z]\w*(?:Error|Exception|Warning)\b")
+# "Raise …", not "it raises …", which is a complaint.
+_RAISE = re.compile(r"\b(?:raise|throw)\b", re.IGNORECASE)
 _INSTEAD = re.compile(
     r"\binstead of (?P<gone>[^.,;]+)"
     r"|\b(?:replace|convert|change|turn|rewrite)\s+(?P<replaced>[^.,;]*?)\s+(?:by|with|to|into|as)\s",
@@ -29,7 +31,10 @@ _USE = re.compile(r"\b(?:use|by|with|into|to|as)\s+(?:an?|the)?\s*(?P<wanted>[\w
 
 # Words for kinds of code, and the nodes that they stand for in trees of Python.
 _KINDS = (
-    (r"comprehensions?", ("list_comprehension", "dictionary_comprehension", "set_comprehension", "generator_expression")),
+    (
+        r"comprehensions?",
+        ("list_comprehension", "dictionary_comprehension", "set_comprehension", "generator_expression"),
+    ),
     (r"generator expressions?", ("generator_expression",)),
     (r"(?:for |while )?loops?", ("for_statement", "while_statement")),
     (r"f-?strings?", ("interpolation",)),
@@ -81,11 +86,10 @@ def _without_instead(instruction: str) -> str:
 
 
 def _new_names(instruction: str) -> Iterator[str]:
-    yield from _QUOTED.findall(instruction)
-    yield from _TELLING.findall(instruction)
-    yield from _NEW_NAME.findall(re.sub(r"\bwith\b.*", "", instruction) if "rename" in instruction.lower() else "")
-    for found in re.finditer(rf"\b(?:add|introduce)\b[^.;]*?\b(?:parameter|argument)\s+{_NAME}", instruction, re.I):
-        yield found[1]
+    for names in (_QUOTED, _CAPITALS, _NEW_PARAMETER):
+        yield from names.findall(instruction)
+    if _RAISE.search(instruction):
+        yield from _ERROR.findall(instruction)
 
 
 def _has(code: str, text: str) -> bool:

@@ -54,9 +54,9 @@ def compose(jobs: list[Job], ledger: Ledger, *, cuttable: bool) -> Batch:
     return batch
 
 
-def size_of(batch: Batch) -> int:
-    """How many tokens a batch computes."""
-    return sum(count for _, _, count in batch)
+def is_short(batch: Batch) -> bool:
+    """Whether it takes so little time that it isn't worth an interruption. Guesses may always be made again."""
+    return sum(count for _, _, count in batch) <= SHORT_BATCH and not any(run.draft for _, run, _ in batch)
 
 
 def _up_to_checkpoint(run: Run, count: int, held: int) -> int:

@@ -147,9 +147,10 @@ class EngineClient:
         heal: bool = True,
         branches: int = 1,
         priority: Priority = "completion",
+        movable: bool = False,
     ) -> Generation:
         """Ask for a generation; see ``protocol.Generate``."""
-        request = Generate(next(self._ids), key, list(prompt), max_tokens, heal, branches, priority)
+        request = Generate(next(self._ids), key, list(prompt), max_tokens, heal, branches, priority, movable)
         generation = Generation(request.id, self._send)
         if self._writer is None:
             generation.put(Failed(request.id, f"The engine is not running: {self.state.detail}", self.state.cure))

@@ -61,6 +61,8 @@ class Generate(msgspec.Struct, tag="generate"):
         heal: take back the prompt's last token and make the first generated ones spell its text again.
         branches: how many alternatives, which differ in their first token.
         priority: a request of a higher priority goes first, and interrupts a batch of lower ones.
+        movable: what the sequence holds of the prompt may be moved to where it stands now, as when a conversation's
+            oldest turns go. It keeps a memory of them, so that the answer may differ from one computed from scratch.
     """
 
     id: int
@@ -70,6 +72,7 @@ class Generate(msgspec.Struct, tag="generate"):
     heal: bool = True
     branches: Annotated[int, msgspec.Meta(ge=1, le=MAX_BRANCHES)] = 1
     priority: Priority = "completion"
+    movable: bool = False
 
 
 class Cancel(msgspec.Struct, tag="cancel"):

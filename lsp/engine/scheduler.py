@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from lsp.engine.batching import BACKGROUND_BATCH, SHORT_BATCH, Batch, compose, size_of
+from lsp.engine.batching import BACKGROUND_BATCH, Batch, compose, is_short
 from lsp.engine.drafting import Drafter
 from lsp.engine.job import Job, in_turn
 from lsp.engine.ledger import Ledger, OutOfCellsError
@@ -86,7 +86,7 @@ class Scheduler:
         self._jobs[owner, request.id] = job
         self._inbox.put(lambda: self._waiting.append(job))
         batch = self._in_batch
-        if batch and all(job.rank < other.rank for other, _, _ in batch) and size_of(batch) > SHORT_BATCH:
+        if batch and all(job.rank < other.rank for other, _, _ in batch) and not is_short(batch):
             self._llama.abort = True
 
     def cancel(self, owner: Hashable, request_id: int, branch: int | None = None) -> None:
@@ -199,7 +199,7 @@ class Scheduler:
         # Less urgent requests can wait for the cells that this one gives back.
         promised = sum(other.owed for other in self._active if other.rank <= job.rank)
         try:
-            movable = self._llama.movable and _is_templated(request)
+            movable = request.movable and self._llama.movable
             plan = self.ledger.plan(request.key, tokens, job.answers_owed + promised, movable=movable)
         except OutOfCellsError:
             self._wait_for_cells(job, len(tokens))
@@ -229,7 +229,9 @@ class Scheduler:
         return True
 
     def _first_run(self, request: Generate) -> Run:
-        held = self.ledger.held_by(request.key) if _is_templated(request) else []
+        # Only the prompt of a chat template has texts that the model itself wrote, each in tokens of its own choice.
+        templated = any(isinstance(segment, Control) for segment in request.prompt)
+        held = self.ledger.held_by(request.key) if templated else []
         prompt = compile_prompt(
             request.prompt,
             self._llama.vocabulary,
@@ -489,11 +491,6 @@ class Scheduler:
         if busy != self._busy:
             self._busy = busy
             self._on_busy(busy)
-
-
-def _is_templated(request: Generate) -> bool:
-    """Whether it is a chat's prompt: texts of the model in tokens of its choice, and turns that may go."""
-    return any(isinstance(segment, Control) for segment in request.prompt)
 
 
 def _why(known: bool, evicted: bool, reused: int, base: int) -> Why:

@@ -54,7 +54,7 @@ function(dispatchers)
         for _, one in ipairs(_G.asked) do
           if one.id == params.id and not one.done then
             one.done = true
-            vim.schedule(function() one.callback({ code = -32800, message = 'cancelled' }) end)
+            vim.schedule(function() one.notify(one.id) end) -- Neovim's own RPC keeps these errors to itself
           end
         end
       end

@@ -54,7 +54,7 @@ def test_a_message_is_answered_in_a_split_and_followed_up(editor: Editor, server
     server.tell(CONVERSATION, {"kind": "answer", "text": "It "}, {"kind": "answer", "text": "is\na size."})
     assert chat(editor) == ["## You", "", "What is it?", "", "## midline", "", "It is", "a size."]
     server.answer(chat_answer("It is\na size, checked."))
-    cost = "310 tokens read (20 more known), 88 written · 5.2 s · 22 tokens/s"
+    cost = "310 tokens read, 20 known, 88 written · 5.2 s · 22 tokens/s"
     assert chat(editor)[6:] == ["It is", "a size, checked.", "", cost]
     assert "What is it?" in winbar(editor) and "88 tokens in 5.2 s" in winbar(editor)
     assert editor.mode == "i"  # in the prompt
@@ -105,12 +105,14 @@ def test_citations_are_marked_and_jump(editor: Editor, server: Server, tmp_path:
     other.write_text("".join(f"x{n} = {n}\n" for n in range(1, 31)))
     editor.keys(":Midline chat Where?<CR>")
     server.asked("midline/chat")
+    page = {"number": 4, "path": "manual.pdf", "start_line": 1, "end_line": 9, "page": 7, "section": "Use > Sizes"}
     source = {"number": 3, "path": "other file.py", "start_line": 12, "end_line": 20, "symbol": "", "reason": "words"}
     place = {"path": "size.py", "start_line": 4, "end_line": 5}
     text = "There [3], and in `size.py:4-5`.\n\n```python\nx[3] = 'size.py:4'\n```"
-    cited = [{key: source[key] for key in ("path", "start_line", "end_line")}, place]
-    server.answer(chat_answer(text, context=[source], citations=cited))
-    assert chat(editor)[-5:-2] == ["", "- [3] other file.py:12-20", "- size.py:4-5"]
+    cited = [{key: source[key] for key in ("path", "start_line", "end_line")}, place, page]
+    server.answer(chat_answer(text, context=[source, page], citations=cited))
+    sources = ["- [3] other file.py:12-20", "- size.py:4-5", "- [4] manual.pdf, page 7 · Use > Sizes"]
+    assert chat(editor)[-6:-2] == ["", *sources]
     marked = editor.lua("""
         local buf, found = vim.fn.bufnr('midline://chat'), {}
         local ns = vim.api.nvim_get_namespaces()['midline.chat']
@@ -122,13 +124,18 @@ def test_citations_are_marked_and_jump(editor: Editor, server: Server, tmp_path:
         end
         return found
     """)
-    assert marked == ["[3]", "size.py:4-5", "[3]", "size.py:4-5"]  # none in the code
+    assert marked == ["[3]", "size.py:4-5", "[3]", "size.py:4-5", "[4]"]  # none in the code
     editor.keys("<Esc>")
     for keys, file, line in (("/\\[3<CR><CR>", "other file.py", 12), ("/size.py:4-5<CR>gf", "size.py", 4)):
         go_to(editor, "midline://chat")
         editor.keys("gg" + keys)
         assert (open_buffer(editor), editor.cursor[0]) == (file, line)
     assert editor.lua("return #vim.api.nvim_tabpage_list_wins(0)") == 3
+    (other.parent / "manual.pdf").write_text("%PDF")
+    editor.lua("vim.ui.open = function(path) _G.opened = path end")
+    go_to(editor, "midline://chat")
+    editor.keys("G?\\[4<CR><CR>")
+    assert editor.lua("return _G.opened") == str(other.parent / "manual.pdf")
     other.unlink()
     editor.nvim.command("bwipeout! other\\ file.py")
     go_to(editor, "midline://chat")
@@ -282,7 +289,7 @@ def test_mentions_are_completed(editor: Editor, server: Server, tmp_path: Path) 
     editor.keys("what does @")
     editor.wait(lambda: editor.nvim.funcs.pumvisible(), "the menu")
     words = {item["word"] for item in editor.nvim.funcs.complete_info(["items"])["items"]}
-    assert words == {"diff", "size.py", "app/store.py", "app/"}
+    assert words == {"diff", "docs", "size.py", "app/store.py", "app/"}
     editor.keys("stor")
     editor.wait(lambda: len(editor.nvim.funcs.complete_info(["items"])["items"]) == 1, "the file")
     editor.keys("<C-n><C-y> do, and me@")

@@ -5,11 +5,12 @@ local M = {}
 
 local POLL_MS = 50
 
---- The client of a buffer, else any, else a new one for the working directory.
+--- The client of a buffer, else the one preferred, else any, else a new one for the working directory.
 ---@param buf integer
+---@param preferred? integer
 ---@return vim.lsp.Client?
-local function client_for(buf)
-  for _, filter in ipairs({ { bufnr = buf }, {}, { _uninitialized = true } }) do
+local function client_for(buf, preferred)
+  for _, filter in ipairs({ { bufnr = buf }, { id = preferred or -1 }, {}, { _uninitialized = true } }) do
     filter.name = 'midline'
     local client = vim.lsp.get_clients(filter)[1]
     if client and not client:is_stopped() then
@@ -26,9 +27,10 @@ end
 ---@param buf integer which the requests are about
 ---@param fn fun(client: vim.lsp.Client)
 ---@param fail fun(problem: string)
-function M.with_client(buf, fn, fail)
+---@param preferred? integer the client for what is about no buffer of any
+function M.with_client(buf, fn, fail, preferred)
   local problem = midline.problem()
-  local client = not problem and client_for(buf)
+  local client = not problem and client_for(buf, preferred)
   if not client then
     return fail(problem or 'the server doesn\'t start; see :checkhealth midline.')
   end
@@ -44,15 +46,12 @@ function M.with_client(buf, fn, fail)
   poll()
 end
 
---- The path of a place that the server named.
----@param path string absolute, or relative to the workspace
+--- The workspace of a buffer.
+---@param buf integer
 ---@return string
-function M.absolute(path)
-  if vim.startswith(path, '/') or vim.startswith(path, '~') then
-    return vim.fs.normalize(path)
-  end
-  local client = midline.client()
-  return vim.fs.joinpath(client and client.root_dir or vim.fn.getcwd(), path)
+function M.root_of(buf)
+  local client = vim.lsp.get_clients({ name = 'midline', bufnr = buf })[1] or midline.client()
+  return client and client.root_dir or vim.fn.getcwd()
 end
 
 return M

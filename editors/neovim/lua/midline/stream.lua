@@ -3,6 +3,7 @@ local M = {}
 
 local CANCELLED = -32800
 local METHOD_NOT_FOUND = -32601
+local PATIENCE_MS = 5000 -- with a server that was told to stop
 
 ---@class midline.Stream
 ---@field client vim.lsp.Client
@@ -58,12 +59,30 @@ function M.request(client, method, params, buf, on_piece, on_end)
   return stream
 end
 
---- Stop a request; what came of it is kept.
+--- Stop a request; what came of it is kept. It has ended only once the server says so, which Neovim tells nobody but
+--- those who listen to LspRequest.
 ---@param stream midline.Stream
 function M.stop(stream)
-  if running[stream.token] and stream.id then
-    stream.client:cancel_request(stream.id)
+  if not running[stream.token] or not stream.id then
+    return
   end
+  local function ended()
+    finish(stream, false)
+  end
+  local listener = vim.api.nvim_create_autocmd('LspRequest', {
+    callback = function(args)
+      local data = args.data
+      if data.client_id == stream.client.id and data.request_id == stream.id and data.request.type == 'complete' then
+        vim.schedule(ended) -- a result that came all the same is dealt with first
+        return true
+      end
+    end,
+  })
+  vim.defer_fn(function()
+    pcall(vim.api.nvim_del_autocmd, listener)
+    ended()
+  end, PATIENCE_MS)
+  stream.client:cancel_request(stream.id)
 end
 
 --- Stop all requests.

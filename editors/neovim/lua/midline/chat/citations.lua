@@ -63,20 +63,25 @@ function M.at(line, col, numbers)
   end
 end
 
---- Whether there is such a file in the workspace.
----@param path string
----@return boolean
-function M.is_there(path)
-  return vim.fn.filereadable(require('midline.server').absolute(path)) == 1
+--- The full path of what an answer cites.
+---@param root string the workspace
+---@param path string relative to it, or absolute
+---@return string
+function M.full_path(root, path)
+  return vim.startswith(path, '/') and path or vim.fs.joinpath(root, path)
 end
 
 --- Go to a place in a window.
 ---@param win integer
 ---@param place table
-function M.jump(win, place)
-  local path = require('midline.server').absolute(place.path)
-  if not M.is_there(path) then
+---@param root string the workspace
+function M.jump(win, place, root)
+  local path = M.full_path(root, place.path)
+  if vim.fn.filereadable(path) == 0 then
     return require('midline').notify(('%s is not there any more.'):format(place.path), vim.log.levels.WARN)
+  elseif (place.page or 0) > 0 then
+    vim.ui.open(path) -- a PDF, which is no text here
+    return
   end
   vim.api.nvim_set_current_win(win)
   vim.cmd('normal! m\'')

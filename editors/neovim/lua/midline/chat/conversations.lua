@@ -45,7 +45,9 @@ end
 
 local ACTIONS = {
   { 'Continue', function(client, one)
-    request(client, { action = 'get', conversation = one.id }, chat.continue)
+    request(client, { action = 'get', conversation = one.id }, function(kept)
+      chat.continue(kept, client)
+    end)
   end },
   { 'Rename', rename },
   { 'Export as Markdown', export },
@@ -66,7 +68,7 @@ end
 
 --- Let the user choose a conversation, then what to do with it.
 function M.choose()
-  server.with_client(vim.api.nvim_get_current_buf(), function(client)
+  server.with_client(require('midline.chat.window').code_buffer(), function(client)
     request(client, { action = 'list' }, function(found)
       if #found == 0 then
         return midline.notify('there are no conversations in this folder yet.')

@@ -20,6 +20,7 @@ local REFRESH_MS = 500
 ---@field stopped? boolean
 
 local conversation = {} ---@type { id?: string, title?: string }
+local home ---@type integer? the client whose workspace it is about
 local attached ---@type midline.Selection? what the next message is about
 local under_way ---@type midline.UnderWay?
 local told = '' -- what the last answer cost
@@ -104,6 +105,9 @@ end
 
 --- Show the chat.
 function M.open()
+  if not conversation.id then
+    transcript.root = server.root_of(window.code_buffer())
+  end
   window.open(M.actions)
   refresh()
 end
@@ -136,8 +140,9 @@ function M.ask(question)
   under_way = { pace = pace.begin(), message = question.message, new = conversation.id == nil }
   local this = under_way
   tick(true)
-  local buf = selection and selection.buf or vim.api.nvim_get_current_buf()
+  local buf = selection and selection.buf or conversation.id and prompt.buffer() or window.code_buffer()
   server.with_client(buf, function(client)
+    home, transcript.root = client.id, client.root_dir or transcript.root
     if this.stopped then
       return on_end(false)
     elseif selection and not vim.lsp.buf_is_attached(buf, client.id) then
@@ -150,7 +155,7 @@ function M.ask(question)
       conversation = conversation.id,
     })
     this.stream = stream.request(client, 'midline/chat', params, buf, on_piece, on_end)
-  end, on_end)
+  end, on_end, home)
   return true
 end
 
@@ -201,11 +206,13 @@ end
 
 --- Go on with a conversation that was kept.
 ---@param kept table as `midline/conversations` gives it with its history
-function M.continue(kept)
+---@param client vim.lsp.Client of its workspace
+function M.continue(kept, client)
   if M.stop() then
     return midline.notify('stopping the answer first; then once more.')
   end
   conversation, told, attached = { id = kept.id, title = kept.title }, '', nil
+  home, transcript.root = client.id, client.root_dir or transcript.root
   transcript.load(kept.history, pace.cost)
   M.write()
 end
@@ -235,7 +242,7 @@ M.actions = {
   jump = function()
     local place = transcript.cited()
     if place then
-      require('midline.chat.citations').jump(window.code_window(), place)
+      require('midline.chat.citations').jump(window.code_window(), place, transcript.root)
     end
   end,
   yank = function()

@@ -1,6 +1,4 @@
---- Completion of `@…` in a message: the workspace's files and folders, and the changes that aren't committed.
-local midline = require('midline')
-
+--- Completion of `@…` in a message: the workspace's files and folders, its documents, what isn't committed.
 local M = {}
 
 local MOST = 200 -- that the menu shows
@@ -51,7 +49,7 @@ local function mentionable(root)
         end
       end
     end
-    local all = vim.list_extend({ 'diff' }, paths)
+    local all = vim.list_extend({ 'diff', 'docs' }, paths)
     known = { root = root, time = now, paths = vim.list_extend(all, vim.tbl_keys(folders)) }
   end
   return known.paths
@@ -73,8 +71,7 @@ function M.complete(findstart, base)
   if findstart == 1 then
     return start_of(vim.api.nvim_get_current_line(), vim.api.nvim_win_get_cursor(0)[2]) or -3
   end
-  local client = midline.client()
-  local all = mentionable(client and client.root_dir or vim.fn.getcwd())
+  local all = mentionable(require('midline.chat.transcript').root)
   local found = base == '' and all or vim.fn.matchfuzzy(all, base, { limit = MOST })
   return { words = vim.list_slice(found, 1, MOST), refresh = 'always' }
 end

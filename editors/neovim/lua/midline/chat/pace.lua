@@ -55,7 +55,7 @@ function M.brief(result)
   return ('%d tokens in %s'):format(result.tokens_generated, seconds(result.ms.total))
 end
 
---- What an answer cost: `310 tokens read, 88 written in 5.2 s`.
+--- What an answer cost: `310 tokens read, 88 written · 5.2 s`.
 ---@param result table of `midline/chat` or `midline/edit`, or a kept message
 ---@return string
 function M.cost(result)
@@ -64,7 +64,7 @@ function M.cost(result)
     table.insert(told, REASONS[result.reason])
   end
   if type(result.tokens_generated) == 'number' then
-    local reused = (result.tokens_reused or 0) > 0 and (' (%d more known)'):format(result.tokens_reused) or ''
+    local reused = (result.tokens_reused or 0) > 0 and (', %d known'):format(result.tokens_reused) or ''
     table.insert(told, ('%d tokens read%s, %d written'):format(result.tokens_evaluated or 0, reused, result.tokens_generated))
   end
   local ms = type(result.ms) == 'table' and result.ms or {}

@@ -1,7 +1,7 @@
 --- The buffer that messages are written in.
 local M = {}
 
-local PLACEHOLDER = 'Ask about the code. @ names a file, @diff what has changed.'
+local PLACEHOLDER = 'Ask about the code; @ names a file.'
 local namespace = vim.api.nvim_create_namespace('midline.chat.prompt')
 
 local buf ---@type integer?

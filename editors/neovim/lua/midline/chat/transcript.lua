@@ -6,6 +6,8 @@ local M = {}
 
 local marks = vim.api.nvim_create_namespace('midline.chat')
 
+M.root = '' -- of the workspace that the conversation is about
+
 local buf ---@type integer?
 local numbers = {} ---@type table<integer, table> the places of this conversation's sources
 local thoughts = {} ---@type [integer, integer][] first and last row of each reasoning, from 0
@@ -70,12 +72,16 @@ local function append_block(text)
   return last_row() - select(2, text:gsub('\n', ''))
 end
 
+local function is_there(path)
+  return vim.fn.filereadable(citations.full_path(M.root, path)) == 1
+end
+
 --- Mark the citations between two rows that no code holds.
 local function mark_citations(first, last)
   vim.api.nvim_buf_clear_namespace(buf, marks, first, last + 1)
   local lines = vim.api.nvim_buf_get_lines(buf, first, last + 1, false)
   for index, in_code in ipairs(fences.inside(lines)) do
-    for _, cited in ipairs(in_code and {} or citations.find(lines[index], numbers, citations.is_there)) do
+    for _, cited in ipairs(in_code and {} or citations.find(lines[index], numbers, is_there)) do
       vim.api.nvim_buf_set_extmark(buf, marks, first + index - 1, cited.first, {
         end_col = cited.last,
         hl_group = 'MidlineCitation',
@@ -166,20 +172,35 @@ local function settle(text)
   end)
 end
 
---- The numbers by which an answer's citations are shown, and where they are: `[2] lsp/session.py:12-20`.
-local function sources_of(result)
-  local cited = {}
-  for _, place in ipairs(result.citations) do
-    local number = ''
-    for known, source in pairs(numbers) do
-      if source.path == place.path and source.start_line == place.start_line and source.end_line == place.end_line then
-        number = ('[%d] '):format(known)
-      end
-    end
-    local lines = place.start_line == place.end_line and place.start_line or (place.start_line .. '-' .. place.end_line)
-    table.insert(cited, ('- %s%s:%s'):format(number, place.path, lines))
+--- A place as people read it: `lsp/session.py:12-20`, `manual.pdf, page 3`, with the section of a document.
+local function described(place)
+  local where
+  if (place.page or 0) > 0 then
+    where = (', page %d'):format(place.page)
+  elseif place.start_line == place.end_line then
+    where = (':%d'):format(place.start_line)
+  else
+    where = (':%d-%d'):format(place.start_line, place.end_line)
   end
-  return table.concat(cited, '\n')
+  local section = place.section or ''
+  return place.path .. where .. (section ~= '' and (' · ' .. section) or '')
+end
+
+--- The places that an answer cites, by the numbers that it cites them by.
+---@param places table[]
+---@return string
+local function sources_of(places)
+  return table.concat(
+    vim.tbl_map(function(place)
+      for number, source in pairs(numbers) do
+        if source.path == place.path and source.start_line == place.start_line and source.end_line == place.end_line then
+          return ('- [%d] %s'):format(number, described(place))
+        end
+      end
+      return '- ' .. described(place)
+    end, places),
+    '\n'
+  )
 end
 
 --- End an answer.
@@ -193,7 +214,7 @@ function M.end_answer(result, note)
     numbers[source.number] = source
   end
   settle(result.answer)
-  local sources = sources_of({ citations = result.citations or {} })
+  local sources = sources_of(result.citations or {})
   if sources ~= '' then
     append_block(sources)
   end

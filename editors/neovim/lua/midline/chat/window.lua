@@ -59,6 +59,13 @@ function M.code_window()
   return code_win
 end
 
+--- The buffer that the user came from.
+---@return integer
+function M.code_buffer()
+  local here = vim.api.nvim_get_current_win()
+  return vim.api.nvim_win_get_buf(M.is_ours(here) and valid(code_win) and code_win or here)
+end
+
 local function set_options(win, options)
   for name, value in pairs(options) do
     vim.wo[win][0][name] = value

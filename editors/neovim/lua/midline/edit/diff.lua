@@ -15,7 +15,7 @@ end
 ---@field buf integer
 ---@field hunks midline.Hunk[] those that are still to be decided on
 ---@field accepted integer
----@field total integer
+---@field notes string[] shown with the first hunk
 ---@field actions table
 ---@field on_done fun(accepted: integer)
 
@@ -47,7 +47,8 @@ local function hint(index, count)
 end
 
 --- Draw a hunk.
-local function draw(hunk, index, count)
+local function draw(diff, index)
+  local hunk, count = diff.hunks[index], #diff.hunks
   local first, stop = hunks.rows(hunk)
   if not first then
     return
@@ -60,6 +61,9 @@ local function draw(hunk, index, count)
     return { { line .. (' '):rep(spare), 'MidlineEditAdded' } }
   end, hunk.new)
   table.insert(lines, { { hint(index, count), 'MidlineEditHint' } })
+  for _, note in ipairs(index == 1 and diff.notes or {}) do
+    table.insert(lines, { { '  ' .. note, 'MidlineEditHint' } })
+  end
   local above = stop == 0
   vim.api.nvim_buf_set_extmark(hunk.buf, namespace, above and 0 or stop - 1, 0, {
     virt_lines = lines,
@@ -74,31 +78,32 @@ local function show_top(diff)
     for _, win in ipairs(vim.fn.win_findbuf(diff.buf)) do
       vim.api.nvim_win_call(win, function()
         if vim.fn.winsaveview().topline == 1 then
-          vim.fn.winrestview({ topfill = #diff.hunks[1].new + 1 })
+          vim.fn.winrestview({ topfill = #diff.hunks[1].new + 1 + #diff.notes })
         end
       end)
     end
   end
 end
 
-local function finish(diff)
+--- Take down all that belongs to an edit that is shown.
+local function take_down(diff)
   shown[diff.buf] = nil
-  pcall(vim.api.nvim_del_augroup_by_name, 'midline.edit:' .. diff.buf)
+  vim.api.nvim_create_augroup('midline.edit:' .. diff.buf, {})
   if vim.api.nvim_buf_is_valid(diff.buf) then
     vim.api.nvim_buf_clear_namespace(diff.buf, namespace, 0, -1)
   end
   keys.take(diff.buf, diff.actions)
-  diff.on_done(diff.accepted)
 end
 
 --- Draw what is left; end when nothing is.
 local function redraw(diff)
   if #diff.hunks == 0 then
-    return finish(diff)
+    take_down(diff)
+    return diff.on_done(diff.accepted)
   end
   vim.api.nvim_buf_clear_namespace(diff.buf, namespace, 0, -1)
-  for index, hunk in ipairs(diff.hunks) do
-    draw(hunk, index, #diff.hunks)
+  for index in ipairs(diff.hunks) do
+    draw(diff, index)
   end
   show_top(diff)
 end
@@ -151,9 +156,19 @@ local function go(diff, index)
   end
 end
 
+--- Go to the first hunk where none of it is on the screen, unless the user is busy elsewhere.
+local function show_first(diff)
+  local first = hunks.rows(diff.hunks[1])
+  local here = vim.api.nvim_get_current_buf() == diff.buf and vim.api.nvim_get_mode().mode == 'n'
+  if here and first and (first + 1 < vim.fn.line('w0') or first + 1 > vim.fn.line('w$')) then
+    go(diff, 1)
+  end
+end
+
 --- Decide on the hunk at the cursor.
 local function decide(diff, accept)
   check(diff)
+  diff.notes = {}
   local index = current(diff)
   local hunk = table.remove(diff.hunks, index)
   if hunk and accept and hunks.apply(hunk) then
@@ -213,12 +228,13 @@ local function actions_of(diff)
 end
 
 --- Show an edit.
----@param buf integer in the current window
+---@param buf integer
 ---@param told table[] the hunks as `midline/edit` answers them
+---@param notes string[] what else to say about it
 ---@param on_done fun(accepted: integer) called when all hunks were decided on
 ---@return boolean # whether there was anything to show: nothing is, where the buffer has another text
-function M.show(buf, told, on_done)
-  local diff = { buf = buf, hunks = {}, accepted = 0, total = #told, on_done = on_done }
+function M.show(buf, told, notes, on_done)
+  local diff = { buf = buf, hunks = {}, accepted = 0, notes = notes, on_done = on_done }
   for _, one in ipairs(told) do
     local hunk = hunks.place(buf, one)
     if not hunk then
@@ -248,10 +264,11 @@ function M.show(buf, told, on_done)
     buffer = buf,
     once = true,
     callback = function()
-      shown[buf] = nil
+      take_down(diff) -- it is reloaded, or goes
     end,
   })
   redraw(diff)
+  show_first(diff)
   return true
 end
 

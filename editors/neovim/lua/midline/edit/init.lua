@@ -71,7 +71,8 @@ local function clear_progress(this)
   keys.take(this.buf, this.stop_key)
 end
 
---- The buffer that an edit is of, in a window; nil with the reason where it can't be shown there.
+--- The buffer that an edit is of, shown in a window; nil with the reason where the edit can't be shown in it. Who is
+--- typing elsewhere is left there.
 ---@param result table of `midline/edit`
 ---@return integer? buf
 ---@return string|boolean # the reason; or whether the file is new
@@ -86,15 +87,11 @@ local function open(result)
   elseif vim.api.nvim_buf_is_loaded(buf) and vim.bo[buf].modified then
     return nil, ('%s has changes that are not saved. Save it and ask again.'):format(vim.fn.fnamemodify(path, ':~:.'))
   end
-  local win = vim.fn.win_findbuf(buf)[1]
-  if buf ~= vim.api.nvim_get_current_buf() then
-    if win and vim.api.nvim_win_get_tabpage(win) == vim.api.nvim_get_current_tabpage() then
-      vim.api.nvim_set_current_win(win)
-    else
-      vim.cmd.split({ vim.fn.fnameescape(path) })
-    end
+  if #vim.fn.win_findbuf(buf) == 0 then
+    vim.bo[buf].buflisted = true
+    vim.api.nvim_open_win(buf, vim.api.nvim_get_mode().mode == 'n', { split = 'below' })
   end
-  return vim.api.nvim_get_current_buf(), is_new
+  return buf, is_new
 end
 
 --- Say what came of an edit; a file that is new is written once it was accepted, and leaves no trace otherwise.
@@ -116,13 +113,17 @@ local function show(result)
     return midline.notify(about --[[@as string]], vim.log.levels.WARN)
   end
   local total = #result.hunks
-  local is_shown = diff.show(buf, result.hunks, function(accepted)
+  local notes = { pace.cost(result) }
+  if type(result.reason) == 'string' and result.reason ~= '' then
+    table.insert(notes, 1, 'Look at it well: ' .. result.reason)
+  end
+  local is_shown = diff.show(buf, result.hunks, notes, function(accepted)
     conclude(buf, about == true, total, accepted)
   end)
   if not is_shown then
     return midline.notify('the text is not the one that the edit was written for. Ask again.', vim.log.levels.WARN)
   end
-  midline.notify(('%d hunk(s) proposed; %s'):format(total, pace.cost(result)))
+  midline.notify(('%d hunk(s) proposed.'):format(total))
 end
 
 ---@param question midline.Question

@@ -1,0 +1,73 @@
+"""``midline commit-message``: what is staged, as a message for ``git commit -F -``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from lsp.chat.commit import CommitMessage, commit_message
+from lsp.chat.staged import Staged, staged
+from lsp.chat.templates import ChatTemplate
+from lsp.choice import chat_config
+from lsp.engine.client import EngineClient
+from lsp.engine.config import EngineConfig
+from lsp.engine.protocol import State
+from lsp.errors import MidlineError
+from lsp.privacy import Privacy
+from lsp.settings import Settings, load
+
+_SHOWN_CHARS = 60
+
+
+def commit_command(workspace: Path, *, as_json: bool = False) -> int:
+    """Print a message for what is staged; returns the exit code. Nothing is printed before all of it is there.
+
+    Args:
+        workspace: a folder of the repository, whose settings count.
+        as_json: print one JSON document.
+
+    Raises:
+        MidlineError: nothing is staged, there is no repository, or the model can't be run.
+    """
+    workspace = workspace.absolute()
+    if not workspace.is_dir():
+        raise MidlineError(f"There is no folder {workspace}.", "Name a folder of the repository.")
+    settings, problems = load(workspace)
+    privacy, wrong = Privacy.of(settings.privacy.exclude, workspace)
+    for problem in problems + wrong:
+        print(f"midline: {problem}", file=sys.stderr)
+    what = staged(workspace, privacy.covers)
+    message = asyncio.run(_write(what, settings, chat_config(settings)))
+    print(json.dumps(message.as_dict()) if as_json else message.text)
+    return 0
+
+
+async def _write(what: Staged, settings: Settings, config: EngineConfig) -> CommitMessage:
+    # A spinner shows in terminals only: whoever pipes gets the message and nothing else.
+    with Console(stderr=True).status("starting the engine …") as status:
+        written = ""
+
+        def tell(state: State) -> None:
+            if state.state == "starting":
+                status.update(f"loading the model … {state.progress:.0%}")
+            elif not written:
+                status.update("reading what is staged …")
+
+        def show(text: str) -> None:
+            nonlocal written
+            written += text
+            status.update(" ".join(written.split())[-_SHOWN_CHARS:])
+
+        engine = EngineClient(config, tell)
+        engine.start()
+        try:
+            name = Path(config.model).stem
+            await engine.ready()
+            template = ChatTemplate(await engine.describe(), name)
+            return await commit_message(engine, template, name, what, settings.chat, show)
+        finally:
+            await engine.close()
