@@ -147,6 +147,25 @@ async function status_tells_figures_and_switches(bench) {
   return { hover: text };
 }
 
+/** A notebook's cells are documents of their own: what is suggested in one knows the cells before it. */
+async function a_cell_of_a_notebook_is_completed(bench) {
+  const cell = (source) => ({ cell_type: 'code', execution_count: null, metadata: {}, outputs: [], source });
+  const cells = [cell('def fahrenheit(celsius):\n    return celsius * 9 / 5 + 32'), cell('print(fahr')];
+  const metadata = { language_info: { name: 'python' } };
+  await bench.write('cells.ipynb', JSON.stringify({ cells, metadata, nbformat: 4, nbformat_minor: 5 }));
+  await bench.page.locator('.explorer-folders-view .monaco-list-row').filter({ hasText: 'cells.ipynb' }).dblclick();
+  const second = bench.page.locator('.cell-editor-container .view-line').filter({ hasText: 'print(fahr' });
+  await second.click();
+  await bench.page.keyboard.press('End');
+  await bench.page.keyboard.type('e');
+  const ghost = await bench.awaitGhost();
+  await bench.screenshot('notebook');
+  assert.match(ghost, /^nheit/);
+  await bench.page.keyboard.press('Tab');
+  await until(async () => ((await second.textContent()) ?? '').includes('fahrenheit'), 'the suggestion in the cell');
+  return { ghost };
+}
+
 async function chat_streams_and_cites(bench) {
   await bench.edit('store.py', 4);
   await bench.command('midline: Open Chat');
@@ -254,6 +273,30 @@ async function engine_killed_and_back(bench) {
   return { ghost: await bench.awaitGhost() };
 }
 
+/** A server that is killed in the middle of an answer: the chat says so, and the next question is answered. */
+async function server_killed_during_a_chat(bench) {
+  await bench.command('midline: New Conversation');
+  const { chat } = bench;
+  await chat.getByRole('combobox').fill('Explain in many words how lists work in Python.');
+  await bench.page.keyboard.press('Enter');
+  await until(async () => ((await chat.locator('article[aria-busy] .body').textContent().catch(() => '')) ?? '').length > 10, 'some of the answer');
+  process.kill(serverPid(bench), 'SIGKILL');
+  await chat.getByRole('alert').filter({ hasText: 'stopped' }).waitFor();
+  await bench.screenshot('server-killed');
+  await bench.awaitStatus(/^(check|sync) midline$/);
+  await chat.getByRole('combobox').fill('Say hello.');
+  await bench.page.keyboard.press('Enter');
+  await until(async () => ((await chat.locator('article.assistant .body').last().textContent()) ?? '').length > 2, 'the next answer');
+  await chat.getByRole('button', { name: 'Send' }).waitFor();
+}
+
+/** The process that serves this editor: the one whose parent is the extension host, which says its own id. */
+function serverPid(bench) {
+  const { processId } = bench.sent('initialize').at(-1).message.params;
+  const children = execFileSync('pgrep', ['-P', String(processId), '-f', 'midline serve'], { encoding: 'utf8' });
+  return Number(children.trim().split('\n').at(-1));
+}
+
 /** A program that ends at once is not started for ever, and one that is missing is asked for. */
 async function bad_programs_are_told_once_with_the_cure(bench) {
   const broken = path.join(bench.root, 'broken');
@@ -306,11 +349,13 @@ export const SCENARIOS = [
   a_word_is_accepted_and_told,
   keys_until_ghost_text,
   status_tells_figures_and_switches,
+  a_cell_of_a_notebook_is_completed,
   chat_streams_and_cites,
   chat_is_stopped_and_kept,
   an_edit_is_previewed_and_applied,
   a_commit_message_is_written,
   engine_killed_and_back,
+  server_killed_during_a_chat,
   bad_programs_are_told_once_with_the_cure,
   untrusted_workspace_runs_nothing_of_its_own,
 ];

@@ -12,6 +12,13 @@ import { Suggestions } from './suggestions.ts';
 import { fits, isOlder } from './version.ts';
 import { showWhy } from './why.ts';
 
+let running: Server | undefined;
+
+/** VS Code waits for this a little: the server leaves in order, and writes down what it has counted. */
+export function deactivate(): Promise<void> | undefined {
+  return running?.stop();
+}
+
 export function activate(context: vscode.ExtensionContext): void {
   const output = vscode.window.createOutputChannel('midline', { log: true });
   const suggestions = new Suggestions();
@@ -21,7 +28,8 @@ export function activate(context: vscode.ExtensionContext): void {
     command: (name, args) => take(name, args),
     provideInlineCompletionItems: suggestions.provide,
   });
-  suggestions.attach(server);
+  running = server;
+  context.subscriptions.push(suggestions.attach(server));
   const cures = new Cures(server);
   const edits = new Edits(server, previews);
   const chat = new ChatView(context.extensionUri, server, previews);

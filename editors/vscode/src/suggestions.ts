@@ -12,6 +12,8 @@ type Next = (
   token: vscode.CancellationToken,
 ) => vscode.ProviderResult<vscode.InlineCompletionItem[] | vscode.InlineCompletionList>;
 
+/** Who typed so long ago may still wait for a suggestion. */
+const TYPING_MS = 60_000;
 const SNOOZES_MIN = [5, 15, 60];
 
 export class Suggestions implements vscode.Disposable {
@@ -21,6 +23,7 @@ export class Suggestions implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
   private readonly listener: vscode.Disposable;
   private server: Server | undefined;
+  private typed: { readonly document: vscode.TextDocument; readonly at: number } | undefined;
 
   readonly onDidChange = this.changed.event;
 
@@ -28,8 +31,25 @@ export class Suggestions implements vscode.Disposable {
     this.listener = vscode.workspace.onDidChangeTextDocument((event) => this.edited(event));
   }
 
-  attach(server: Server): void {
+  attach(server: Server): vscode.Disposable {
     this.server = server;
+    let wasReady = false;
+    return server.onDidChange(() => {
+      const state = server.status?.engine.state;
+      const ready = state === 'ready' || state === 'busy';
+      if (ready && !wasReady) {
+        this.askAgain();
+      }
+      wasReady = ready;
+    });
+  }
+
+  /** Somebody may have been typing while the model was loaded. */
+  private askAgain(): void {
+    const document = vscode.window.activeTextEditor?.document;
+    if (document && document === this.typed?.document && Date.now() - this.typed.at < TYPING_MS && this.snoozedUntil < Date.now()) {
+      void vscode.commands.executeCommand('editor.action.inlineSuggest.trigger');
+    }
   }
 
   /** What is switched off, for a document. */
@@ -111,6 +131,9 @@ export class Suggestions implements vscode.Disposable {
   }
 
   private edited(event: vscode.TextDocumentChangeEvent): void {
+    if (event.contentChanges.length && event.document === vscode.window.activeTextEditor?.document) {
+      this.typed = { document: event.document, at: Date.now() };
+    }
     const uri = event.document.uri.toString();
     for (const change of event.contentChanges) {
       const taken = this.partial.edited({ uri, offset: change.rangeOffset, replaced: change.rangeLength, text: change.text });

@@ -61,6 +61,7 @@ export class Talk {
   /** Leave this conversation and begin a new one with the next question. */
   begin(): void {
     this.stop();
+    this.cancel = undefined; // what still comes of an answer belongs to the conversation that is left
     [this.id, this.title, this.turns] = ['', '', []];
     this.show();
   }
@@ -139,7 +140,9 @@ export class Talk {
     const params = { message, command, conversation: this.id, ...place, partialResultToken: token };
     try {
       const answer = await client.sendRequest<Answer>('midline/chat', params, cancel);
-      this.id = answer.conversation;
+      if (this.cancel === mine) {
+        this.id = answer.conversation;
+      }
       return {
         role: 'assistant',
         text: answer.answer,
