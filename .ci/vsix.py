@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from workbench import ROOT, Unavailable, environment
+from workbench import ROOT, UnavailableError, environment
 
 FOLDER = ROOT / "editors" / "vscode"
 MADE = ("node_modules", "dist", "build", "LICENSE")
@@ -56,5 +56,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (Unavailable, subprocess.CalledProcessError) as error:
+    except (UnavailableError, subprocess.CalledProcessError) as error:
         sys.exit(f"The extension can't be built: {error}")

@@ -19,7 +19,7 @@ GET_CODE_SERVER = ROOT.parent / "shared" / "tools" / "get-code-server"
 OLDEST_NODE = 20
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """There is no workbench, or no node, and this is why."""
 
 
@@ -27,25 +27,25 @@ def find_workbench(install: bool = True) -> Path:
     """The folder of an installation, made if need be.
 
     Raises:
-        Unavailable: there is none.
+        UnavailableError: there is none.
     """
     named = os.environ.get("MIDLINE_WORKBENCH")
     if named:
         if not (Path(named) / "env").is_file():
-            raise Unavailable(f"MIDLINE_WORKBENCH names {named}, which get-code-server has not finished")
+            raise UnavailableError(f"MIDLINE_WORKBENCH names {named}, which get-code-server has not finished")
         return Path(named).resolve()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "midline-tests" / "workbench"
     if (folder / "env").is_file():
         return folder
     if not GET_CODE_SERVER.exists():
-        raise Unavailable("no VS Code workbench; MIDLINE_WORKBENCH=/a/folder names one that get-code-server made")
+        raise UnavailableError("no VS Code workbench; MIDLINE_WORKBENCH=/a/folder names one that get-code-server made")
     if not install:
-        raise Unavailable("no VS Code workbench is installed")
+        raise UnavailableError("no VS Code workbench is installed")
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run([GET_CODE_SERVER, folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode or not (folder / "env").is_file():
-        raise Unavailable(f"no VS Code workbench, and it can't be installed: {done.stdout.strip()[-300:]}")
+        raise UnavailableError(f"no VS Code workbench, and it can't be installed: {done.stdout.strip()[-300:]}")
     return folder
 
 
@@ -53,7 +53,7 @@ def environment() -> dict[str, str]:
     """The environment in which ``node`` and ``npm`` run: the machine's own, else the workbench's.
 
     Raises:
-        Unavailable: there is neither.
+        UnavailableError: there is neither.
     """
     node = shutil.which("node")
     if node and shutil.which("npm"):
@@ -62,8 +62,8 @@ def environment() -> dict[str, str]:
             return dict(os.environ)
     try:
         folder = find_workbench()
-    except Unavailable as error:
-        raise Unavailable(f"no node {OLDEST_NODE} or newer with npm on the PATH, and {error}") from error
+    except UnavailableError as error:
+        raise UnavailableError(f"no node {OLDEST_NODE} or newer with npm on the PATH, and {error}") from error
     tools = folder / "node" / "bin"  # npm; the wrapper of node beside it is hidden by the real one
     return {**os.environ, "PATH": os.pathsep.join([str(folder / "bin"), str(tools), os.environ.get("PATH", "")])}
 
@@ -71,5 +71,5 @@ def environment() -> dict[str, str]:
 if __name__ == "__main__":
     try:
         print(find_workbench())
-    except Unavailable as error:
+    except UnavailableError as error:
         sys.exit(f"{error}")

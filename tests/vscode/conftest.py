@@ -28,7 +28,7 @@ PATIENCE = 900
 def script(name: str, *arguments: str) -> str:
     """What one of .ci's programs prints; skips where it says why it can't."""
     done = subprocess.run(
-        [sys.executable, ROOT / ".ci" / name, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, ROOT / ".ci" / name, *arguments], capture_output=True, text=True, check=False
     )
     if done.returncode:
         pytest.skip(done.stderr.strip()[-500:])

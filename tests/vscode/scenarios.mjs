@@ -119,6 +119,16 @@ async function keys_until_ghost_text(bench) {
   return measureKeys(bench);
 }
 
+/** How long VS Code waited for the extension, as VS Code itself tells it. */
+async function activation_is_measured(bench) {
+  await bench.command('Developer: Show Running Extensions');
+  const row = bench.page.locator('.runtime-extensions-editor .extension').filter({ hasText: 'midline' });
+  const text = (await row.locator('.activation-time').textContent()) ?? '';
+  const activation_ms = Number(/(\d+)\s*ms/.exec(text)?.[1]);
+  assert.ok(Number.isFinite(activation_ms), text);
+  return { activation_ms };
+}
+
 async function status_tells_figures_and_switches(bench) {
   await bench.edit('absolute.py', 1);
   await bench.awaitStatus(/^check midline$/);
@@ -348,6 +358,7 @@ export const SCENARIOS = [
   typing_fast_cancels_what_is_outdated,
   a_word_is_accepted_and_told,
   keys_until_ghost_text,
+  activation_is_measured,
   status_tells_figures_and_switches,
   a_cell_of_a_notebook_is_completed,
   chat_streams_and_cites,
