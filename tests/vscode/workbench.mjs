@@ -200,7 +200,7 @@ export class Workbench {
 
   /** The chat's page. */
   get chat() {
-    return this.page.frameLocator('iframe.webview.ready').frameLocator('iframe#active-frame');
+    return this.page.frameLocator('iframe.webview.ready[src*="extensionId=midline.midline"]').frameLocator('iframe#active-frame');
   }
 
   async screenshot(name) {

@@ -13,12 +13,15 @@ const common = { bundle: true, minify: true, metafile: true, legalComments: 'non
 const builds = await Promise.all([
   esbuild.build({
     ...common,
-    entryPoints: { extension: 'src/extension.ts' },
+    // The language client is most of the code, and is loaded only when the server is started.
+    entryPoints: { extension: 'src/extension.ts', client: 'src/client.ts' },
+    plugins: [{ name: 'client apart', setup: apart }],
     outdir: 'dist',
     platform: 'node',
     target: 'node20',
     format: 'cjs',
     external: ['vscode'],
+    supported: { 'dynamic-import': false }, // `require`, which knows the module `vscode`
     mainFields: ['module', 'main'],
   }),
   esbuild.build({
@@ -34,6 +37,12 @@ const builds = await Promise.all([
 
 await writeFile('dist/THIRD-PARTY-NOTICES.txt', await notices(builds.flatMap((build) => Object.keys(build.metafile.inputs))));
 await copyFile('../../LICENSE', 'LICENSE');
+
+function apart(build) {
+  build.onResolve({ filter: /^\.\/client\.ts$/ }, ({ kind }) =>
+    kind === 'dynamic-import' ? { path: './client.js', external: true } : undefined,
+  );
+}
 
 /** The licences of all packages that are in the bundles. */
 async function notices(inputs) {

@@ -8,21 +8,14 @@ import {
   RevealOutputChannelOn,
   ShowMessageNotification,
   type ClientCapabilities,
-  type DocumentSelector,
   type LanguageClientOptions,
   type ShowMessageParams,
   type StaticFeature,
 } from 'vscode-languageclient/node';
+import { SCHEMES } from './documents.ts';
 import type { Status } from './status/describe.ts';
 
 export type Client = LanguageClient;
-
-/** Files, what was never saved, and cells of notebooks; not output, diffs and the like. */
-export const SELECTOR: DocumentSelector = [
-  { scheme: 'file' },
-  { scheme: 'untitled' },
-  { scheme: 'vscode-notebook-cell' },
-];
 
 export interface Handlers {
   status(status: Status): void;
@@ -39,7 +32,7 @@ export interface Handlers {
 /** A client for one life of a server; it is not started yet. */
 export function makeClient(program: string, output: vscode.LogOutputChannel, handlers: Handlers): LanguageClient {
   const options: LanguageClientOptions = {
-    documentSelector: SELECTOR,
+    documentSelector: SCHEMES.map((scheme) => ({ scheme })),
     outputChannel: output,
     revealOutputChannelOn: RevealOutputChannelOn.Never,
     initializationOptions: { midline: handlers.settings() },

@@ -1,9 +1,9 @@
 /** Tells the server where the cursor comes to rest, so that it has read that place before anything is typed there. */
 import * as vscode from 'vscode';
+import { isOurs } from './documents.ts';
 import type { Server } from './server.ts';
 
 const REST_MS = 150;
-const SCHEMES = new Set(['file', 'untitled', 'vscode-notebook-cell']);
 
 export function watchCursor(server: Server): vscode.Disposable {
   let timer: NodeJS.Timeout | undefined;
@@ -13,7 +13,7 @@ export function watchCursor(server: Server): vscode.Disposable {
     timer = setTimeout(() => {
       const cursorOnly = !typed; // typing asks for suggestions by itself
       typed = false;
-      if (cursorOnly && editor && editor === vscode.window.activeTextEditor && SCHEMES.has(editor.document.uri.scheme)) {
+      if (cursorOnly && editor && editor === vscode.window.activeTextEditor && isOurs(editor.document)) {
         const { line, character } = editor.selection.active;
         const textDocument = { uri: editor.document.uri.toString() };
         void server.running?.sendNotification('midline/cursorMoved', { textDocument, position: { line, character } });

@@ -1,6 +1,6 @@
 /** Where questions are written: a text area with `@` completion, what code goes along, send and stop. */
 import type { Completion, Place } from '../src/chat/messages.ts';
-import { button, make, send, words } from './page.ts';
+import { button, kept, make, send, words } from './page.ts';
 
 const PAUSE_MS = 120;
 
@@ -31,6 +31,7 @@ export class Composer {
   private touched = false;
 
   constructor() {
+    this.area.value = kept.draft;
     this.area.addEventListener('input', () => this.typed());
     this.area.addEventListener('keydown', (event) => this.key(event));
     this.area.addEventListener('blur', () => this.offer([]));
@@ -73,12 +74,13 @@ export class Composer {
     const text = this.area.value.trim();
     if (text && !this.running) {
       send({ kind: 'ask', text, withPlace: !this.place.hidden && this.include.checked });
-      this.area.value = '';
+      this.area.value = kept.draft = '';
       this.offer([]);
     }
   }
 
   private typed(): void {
+    kept.draft = this.area.value;
     clearTimeout(this.timer);
     const query = this.mention();
     const request = ++this.request;

@@ -1,11 +1,29 @@
 /** What all parts of the page share: the extension on the other end, its words, and a way to make elements. */
 import type { ToExtension, Words } from '../src/chat/messages.ts';
 
-declare function acquireVsCodeApi(): { postMessage(message: ToExtension): void };
+interface Kept {
+  /** A question that was begun. */
+  readonly draft: string;
+}
+declare function acquireVsCodeApi(): {
+  postMessage(message: ToExtension): void;
+  getState(): Kept | undefined;
+  setState(state: Kept): void;
+};
 
 const api = acquireVsCodeApi();
 
 export const words = JSON.parse(document.body.dataset.words ?? '{}') as Words;
+
+/** What outlasts the page, which VS Code drops when it is hidden. */
+export const kept = {
+  get draft(): string {
+    return api.getState()?.draft ?? '';
+  },
+  set draft(draft: string) {
+    api.setState({ draft });
+  },
+};
 
 export function send(message: ToExtension): void {
   api.postMessage(message);

@@ -1,5 +1,6 @@
 /** Code out of an answer, into the editor: inserted at the cursor, or proposed in the selection's place. */
 import * as vscode from 'vscode';
+import { linesOf } from '../documents.ts';
 import type { Previews } from '../edits/preview.ts';
 
 export async function insertAtCursor(editor: vscode.TextEditor | undefined, code: string): Promise<void> {
@@ -31,9 +32,9 @@ export async function proposeCode(editor: vscode.TextEditor | undefined, code: s
   });
 }
 
-function wholeLines(document: vscode.TextDocument, { start, end }: vscode.Selection): vscode.Range {
-  const last = end.character === 0 && end.line > start.line ? end.line - 1 : end.line;
-  return new vscode.Range(start.line, 0, last, 0).with({ end: document.lineAt(last).rangeIncludingLineBreak.end });
+function wholeLines(document: vscode.TextDocument, selection: vscode.Selection): vscode.Range {
+  const [first, last] = linesOf(selection);
+  return new vscode.Range(new vscode.Position(first - 1, 0), document.lineAt(last - 1).rangeIncludingLineBreak.end);
 }
 
 function noEditor(): void {

@@ -1,9 +1,7 @@
 /** The code that a question is about: the selection of the editor that was last in front. */
 import * as vscode from 'vscode';
-import type { EditParams } from '../edits/requests.ts';
+import { isOurs, linesOf, placeOf, type PlaceParams } from '../documents.ts';
 import type { Place } from './messages.ts';
-
-const SCHEMES = new Set(['file', 'untitled', 'vscode-notebook-cell']);
 
 export class CurrentPlace implements vscode.Disposable {
   private editor: vscode.TextEditor | undefined;
@@ -34,24 +32,15 @@ export class CurrentPlace implements vscode.Disposable {
     if (!editor) {
       return undefined;
     }
-    const { start, end, isEmpty } = editor.selection;
     const name = editor.document.uri.path.split('/').pop() ?? '';
-    const last = end.character === 0 && end.line > start.line ? end.line : end.line + 1;
-    const lines = isEmpty ? '' : start.line + 1 === last ? `:${last}` : `:${start.line + 1}-${last}`;
-    return { label: name + lines, selected: !isEmpty };
+    const [first, last] = linesOf(editor.selection);
+    const lines = first === last ? `:${last}` : `:${first}-${last}`;
+    const selected = !editor.selection.isEmpty;
+    return { label: selected ? name + lines : name, selected };
   }
 
-  get params(): EditParams | undefined {
-    const editor = this.current;
-    if (!editor) {
-      return undefined;
-    }
-    const { document, selection } = editor;
-    const position = ({ line, character }: vscode.Position) => ({ line, character });
-    return {
-      textDocument: { uri: document.uri.toString(), version: document.version },
-      selection: { start: position(selection.start), end: position(selection.end) },
-    };
+  get params(): PlaceParams | undefined {
+    return this.current && placeOf(this.current);
   }
 
   dispose(): void {
@@ -60,7 +49,7 @@ export class CurrentPlace implements vscode.Disposable {
 
   /** Output, diffs and the like are no code to ask about; the editor before them stays the one. */
   private take(editor: vscode.TextEditor | undefined): void {
-    if (editor && SCHEMES.has(editor.document.uri.scheme)) {
+    if (editor && isOurs(editor.document)) {
       this.editor = editor;
     }
   }

@@ -1,7 +1,7 @@
 /** One conversation with the server: its turns, the answer that is coming, and what the page is told of both. */
 import * as vscode from 'vscode';
 import type { ProgressType } from 'vscode-languageclient/node';
-import type { EditParams } from '../edits/requests.ts';
+import type { PlaceParams } from '../documents.ts';
 import { reason } from '../failures.ts';
 import type { Server } from '../server.ts';
 import type { Citation, Conversation, ToPage, Turn } from './messages.ts';
@@ -75,7 +75,7 @@ export class Talk {
    *
    * @param shown what the page shows as the question, where that isn't the message.
    */
-  async ask(message: string, place: EditParams | undefined, command = '', shown = message): Promise<void> {
+  async ask(message: string, place: PlaceParams | undefined, command = '', shown = message): Promise<void> {
     if (this.running) {
       return;
     }
@@ -125,7 +125,7 @@ export class Talk {
     return (await this.request<{ markdown: string }>({ action: 'export', conversation: id }))?.markdown;
   }
 
-  private async answer(message: string, place: EditParams | undefined, command: string, cancel: vscode.CancellationToken): Promise<Turn> {
+  private async answer(message: string, place: PlaceParams | undefined, command: string, cancel: vscode.CancellationToken): Promise<Turn> {
     const client = this.server.running;
     if (!client) {
       return { role: 'assistant', text: '', error: vscode.l10n.t('midline is not running.') };

@@ -1,7 +1,7 @@
 /** The chat in the side bar: carries messages between its page, the editor and the conversation. */
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import type { EditParams } from '../edits/requests.ts';
+import type { PlaceParams } from '../documents.ts';
 import type { Previews } from '../edits/preview.ts';
 import type { Server } from '../server.ts';
 import { cited } from './citations.ts';
@@ -60,7 +60,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   }
 
   /** Carry out the server's code action "Explain". */
-  async explain(params: EditParams & { message?: string }): Promise<void> {
+  async explain(params: PlaceParams & { message?: string }): Promise<void> {
     await this.open();
     const start = params.selection?.start.line;
     const name = path.posix.basename(vscode.Uri.parse(params.textDocument.uri).path);

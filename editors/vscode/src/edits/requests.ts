@@ -1,15 +1,14 @@
 /** `midline/edit`: asked for with an instruction or by a code action, and shown as a preview. */
 import * as vscode from 'vscode';
 import type { ProgressType } from 'vscode-languageclient/node';
+import { linesOf, placeOf, type PlaceParams } from '../documents.ts';
 import { tellFailure } from '../failures.ts';
 import type { Server } from '../server.ts';
-import type { Hunk, Position } from './hunks.ts';
+import type { Hunk } from './hunks.ts';
 import type { Previews } from './preview.ts';
 
 /** The parameters of `midline/edit`. */
-export interface EditParams {
-  readonly textDocument: { readonly uri: string; readonly version?: number | null };
-  readonly selection?: { readonly start: Position; readonly end: Position };
+export interface EditParams extends PlaceParams {
   readonly command?: string;
   readonly message?: string;
   readonly diagnostics?: readonly unknown[];
@@ -36,7 +35,8 @@ export class Edits {
 
   /** Ask the user what shall change in the selection, or in what `given` names. */
   async ask(given?: EditParams): Promise<void> {
-    const params = given ?? selected();
+    const editor = vscode.window.activeTextEditor;
+    const params = given ?? (editor && placeOf(editor));
     if (!params) {
       void vscode.window.showInformationMessage(vscode.l10n.t('midline: open a file and select what shall change.'));
       return;
@@ -105,21 +105,7 @@ export class Edits {
 /** `ProgressType` of the pieces; only its type parameter counts. */
 const PIECES = {} as ProgressType<Piece>;
 
-/** The selection of the editor in front; an empty one stands for the definition around it. */
-export function selected(): EditParams | undefined {
-  const editor = vscode.window.activeTextEditor;
-  if (!editor) {
-    return undefined;
-  }
-  const { document, selection } = editor;
-  const { start, end } = selection;
-  return {
-    textDocument: { uri: document.uri.toString(), version: document.version },
-    selection: { start: { line: start.line, character: start.character }, end: { line: end.line, character: end.character } },
-  };
-}
-
-function told({ start, end }: { start: Position; end: Position }): string {
-  const last = end.character === 0 && end.line > start.line ? end.line : end.line + 1;
-  return start.line + 1 === last ? vscode.l10n.t('line {0}', last) : vscode.l10n.t('lines {0} to {1}', start.line + 1, last);
+function told(selection: NonNullable<EditParams['selection']>): string {
+  const [first, last] = linesOf(selection);
+  return first === last ? vscode.l10n.t('line {0}', last) : vscode.l10n.t('lines {0} to {1}', first, last);
 }
