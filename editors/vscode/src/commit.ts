@@ -23,7 +23,7 @@ export async function writeCommitMessage(server: Server, source?: { rootUri?: vs
   }
   const title = vscode.l10n.t('midline: writing a commit message');
   const options = { location: vscode.ProgressLocation.Notification, title, cancellable: true };
-  const params = { command: 'midline.commitMessage', arguments: [{ folder: repository.rootUri.toString() }] };
+  const params = { command: 'midline.commitMessage', arguments: [{}] };
   const answer = await vscode.window.withProgress(options, async (_, cancel) => {
     try {
       return await client.sendRequest<{ message?: string }>('workspace/executeCommand', params, cancel);

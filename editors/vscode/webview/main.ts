@@ -14,6 +14,7 @@ function closeList(): void {
   listing?.remove();
   listing = undefined;
   turns.element.hidden = composer.element.hidden = false;
+  title.hidden = !title.textContent;
 }
 
 function received(message: ToPage): void {
@@ -36,7 +37,7 @@ function received(message: ToPage): void {
     case 'conversations':
       closeList();
       listing = conversations(message.list, message.current, closeList);
-      turns.element.hidden = composer.element.hidden = true;
+      turns.element.hidden = composer.element.hidden = title.hidden = true;
       document.body.append(listing);
       return listing.querySelector('button')?.focus();
     case 'focus':
