@@ -466,6 +466,11 @@ async def test_a_diagnostic_is_told_with_its_line_and_the_name_that_is_meant() -
             'New.\n\n    Returns:\n        one\n    """',
             'def f():\n    """New.\n\n    Returns:\n        one\n    """\n    return 1\n',
         ),
+        (
+            "class B:\n    @a\n    def f(self): ...\n",
+            'A B."""',
+            'class B:\n    """A B."""\n    @a\n    def f(self): ...\n',
+        ),
         ("@cached\nclass A:\n    x = 1\n", 'An A.\n"""', '@cached\nclass A:\n    """An A."""\n    x = 1\n'),
         ("def f():\n    return 1\n", 'Matches \\d."""', 'def f():\n    r"""Matches \\d."""\n    return 1\n'),
     ],
@@ -488,6 +493,18 @@ async def test_documentation_of_other_languages_is_a_comment_above(
 ) -> None:
     asked = replace(task("", code, (1, code.count("\n")), "document"), language=language)
     assert await new_text(said, asked) == documented + code
+
+
+async def test_documentation_replaces_documentation_and_no_other_comment() -> None:
+    rust = "/// Old.\nfn f() {}\n"
+    made = await new_text("New.\nfn x", replace(task("", rust, (1, 2), "document"), language="rust"))
+    assert made == "/// New.\nfn f() {}\n"
+    shell = "#!/bin/sh\nf() {\n  true\n}\n"
+    made = await new_text("New.\nf", replace(task("", shell, (1, 4), "document"), language="shellscript"))
+    assert made == "#!/bin/sh\n# New.\nf() {\n  true\n}\n"
+    java = "/** Old. */\n@Override\npublic class A {\n}\n"
+    made = await new_text("New.\n */", replace(task("", java, (1, 4), "document"), language="java"))
+    assert made == "/**\n * New.\n */\n@Override\npublic class A {\n}\n"
 
 
 async def test_type_hints_change_the_signature_alone() -> None:
