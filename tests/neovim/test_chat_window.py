@@ -229,6 +229,23 @@ def test_windows_close_together_and_the_conversation_comes_back(editor: Editor, 
     assert server.asked("midline/chat")["conversation"] == "c1"
 
 
+@pytest.mark.parametrize("command", ["bwipeout!", "bdelete!"])
+def test_a_conversation_whose_buffer_was_taken_away_does_no_harm(editor: Editor, server: Server, command: str) -> None:
+    editor.keys(":Midline chat What?<CR>")
+    server.asked("midline/chat")
+    server.tell(CONVERSATION, {"kind": "answer", "text": "It"})
+    editor.keys("<Esc>")
+    go_to(editor, "midline://chat")
+    editor.keys(f":{command}<CR>")
+    server.tell({"kind": "answer", "text": " is"})
+    server.answer(chat_answer("It is."))
+    editor.keys(":Midline chat<CR>")
+    editor.keys("and?<C-s>")
+    assert server.asked("midline/chat")["conversation"] == "c1"
+    assert chat(editor)[:3] == ["## You", "", "and?"]
+    assert "rror" not in editor.nvim.command_output("messages")
+
+
 def test_conversations_are_listed_continued_renamed_exported_deleted(editor: Editor, server: Server) -> None:
     kept = {"id": "k", "title": "Sizes", "created": "2026-11-22T10:00:00", "changed": "2026-11-22T11:00:00+00:00"}
     history = [
