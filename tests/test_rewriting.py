@@ -246,6 +246,14 @@ async def test_a_rename_is_completed() -> None:
     assert made == "def mean(numbers):\n    return sum(numbers) / len(numbers)\n"
 
 
+async def test_a_new_name_may_stand_in_the_docstring_already() -> None:
+    text = 'def f(L):\n    """Take the left one."""\n    return L\n'
+    made = await new_text(
+        'def f(left):\n    """Take the left one."""\n    return L\n```', task("Rename L to left", text, (1, 3))
+    )
+    assert made == text.replace("(L)", "(left)").replace("return L", "return left")
+
+
 async def test_a_rename_leaves_attributes_and_named_arguments_alone() -> None:
     text = "def f(x):\n    return g(x, x=x.x)\n"
     made = await new_text("def f(y):\n    return g(y, x=x.x)\n```", task("Rename `x` to `y`.", text))
