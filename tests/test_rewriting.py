@@ -177,6 +177,12 @@ async def test_what_is_streamed_is_the_code() -> None:
     assert "".join(pieces).rstrip() == "def mean(v):\n    return 1"
 
 
+async def test_what_an_answer_is_begun_with_is_streamed_once() -> None:
+    pieces: list[str] = []
+    await rewritten(Engine('The mean."""'), task("", command="document"), on_text=pieces.append)
+    assert "".join(pieces) == 'def mean(values):\n    """The mean."""'
+
+
 # -- indentation and line ends ---------------------------------------------------------------------------------------
 
 

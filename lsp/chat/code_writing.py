@@ -105,7 +105,6 @@ class Writer:
         )
         block, thinking, reason = Block(fence, begun), Thinking(prompt.thinking), ""
         pieces: list[tuple[int, float]] = []
-        on_text(begun if opened else "")
         try:
             async for token in generation:
                 if token.branch != branch:
