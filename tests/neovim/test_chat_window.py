@@ -211,6 +211,27 @@ def test_code_is_yanked_and_put(editor: Editor, server: Server) -> None:
     assert editor.lines == CODE.split("\n")[:-1]
 
 
+def test_code_has_its_languages_colours(editor: Editor, server: Server) -> None:
+    """Neovim brings a treesitter parser for Lua, and none for Python."""
+    colour = """
+        local row = ...
+        local found = vim.inspect_pos(vim.fn.bufnr('midline://chat'), row - 1, 0)
+        return vim.iter(found.syntax):any(function(one) return one.hl_group:find('Statement') ~= nil
+          or one.hl_group_link == 'Statement' end)
+    """
+    editor.nvim.command("syntax on")
+    editor.keys(":Midline chat How?<CR>")
+    server.asked("midline/chat")
+    server.answer(chat_answer("So:\n```lua\nlocal x\n```"))
+    assert editor.lua("return vim.treesitter.highlighter.active[vim.fn.bufnr('midline://chat')] ~= nil")
+    editor.keys("<Esc>iagain<C-s>")
+    server.asked("midline/chat")
+    server.answer(chat_answer("```python\ndef f():\n    pass\n```"))
+    assert editor.lua(colour, chat(editor).index("def f():") + 1)
+    assert editor.lua(colour, chat(editor).index("local x") + 1)
+    assert not editor.lua(colour, 1)
+
+
 def test_windows_close_together_and_the_conversation_comes_back(editor: Editor, server: Server) -> None:
     editor.keys(":Midline chat What?<CR>")
     server.asked("midline/chat")

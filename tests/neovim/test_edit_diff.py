@@ -203,9 +203,7 @@ def test_an_edit_of_another_text_is_not_shown(editor: Editor, server: Server) ->
 
 
 @pytest.mark.parametrize("accept", [True, False])
-def test_a_new_file_is_made_only_when_it_was_accepted(
-    editor: Editor, server: Server, file: Path, accept: bool
-) -> None:
+def test_a_new_file_is_made_only_when_it_was_accepted(editor: Editor, server: Server, file: Path, accept: bool) -> None:
     tests = file.parent / "tests" / "test sizes.py"
     new = ["def test_double():", "    assert double(2) == 4"]
     propose(editor, server, [hunk(0, 0, [], new)], uri=tests.as_uri(), version=None, command="tests")
