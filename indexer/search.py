@@ -50,7 +50,7 @@ class Ranking:
     """For each better hit in the same file: what its further ones lose."""
 
 
-DOCUMENTS = Ranking(lexical=2.0, dense=1.7, kinds=(-6.0,) * 6)
+DOCUMENTS = Ranking(lexical=2.0, dense=1.7, kinds=(-10.0,) * 6)
 """For documents beside code: the table of meanings has learnt code, and knows few of the words that prose is about."""
 
 
