@@ -11,10 +11,10 @@ import pytest
 from chat_support import CHATML, FakeEngine, FakeGeneration, flat
 
 from lsp.chat.answer import Generating
-from lsp.chat.code_answers import Block, code_in
-from lsp.chat.passages import Passage
-from lsp.chat.rewriting import Rewritten, Task, rewrite
-from lsp.chat.rewriting_prompts import OPENING
+from lsp.chat.editing.code_answers import Block, code_in
+from lsp.chat.editing.passages import Passage
+from lsp.chat.editing.prompts import OPENING
+from lsp.chat.editing.rewriting import Rewritten, Task, rewrite
 from lsp.chat.templates import ChatTemplate
 from lsp.engine.client import EngineClient
 from lsp.engine.config import EngineConfig

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from indexer.languages import LINE_COMMENT
 from indexer.outline import outline
-from lsp.chat.python_repairs import header, only_definition
+from lsp.chat.editing.python_repairs import header, only_definition
 
 # How documentation begins, how each further line of it does, and what ends it; by the languages that have such.
 _BLOCK = ("/**\n * ", " * ", "*/")

@@ -6,8 +6,8 @@ import ast
 import re
 from pathlib import PurePosixPath
 
-from lsp.chat.documenting import Form
-from lsp.chat.python_repairs import first_line, parsed
+from lsp.chat.editing.documenting import Form
+from lsp.chat.editing.python_repairs import first_line, parsed
 
 MOST_TESTS = 4
 # Folders that sources lie in and no import names.
