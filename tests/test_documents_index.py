@@ -30,7 +30,7 @@ from lsp.chat.sources import question_with
 from lsp.knowledge import left_out, open_documents, roots
 from lsp.settings import load
 
-ODD = {"__pycache__", "embedding", "queries"}
+ODD = {"__pycache__", "embedding", "queries", "glossary_zh.txt"}
 RULES = FileRules((), 32 * 1024, "documents")
 GUIDE = """# Guide
 
