@@ -19,6 +19,7 @@ _VARIABLES = ("VIRTUAL_ENV", "CONDA_PREFIX")
 _SITE = ("lib/python3*/site-packages", "lib64/python3*/site-packages", "Lib/site-packages")
 _MOST_BYTES = 4_000_000  # of a file that describes a package
 _MOST_TOPS = 20
+_NOT_THEIRS = frozenset({"bin", "docs", "examples", "include", "lib", "share", "test", "tests"})
 _MOST_ASKED = 4_000  # characters of a question
 _DIST_INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)\.(?:dist|egg)-info")
 _SPECIAL = re.compile(r"([\\*?\[\]!# ])")
@@ -106,7 +107,7 @@ def _python_packages(site: Path, mtime_ns: int) -> dict[str, Package]:
         tops = _tops(site / entry, parsed["name"], names)
         for top in tops:
             module = top.partition(".")[0]
-            package = Package(module, parsed["name"], parsed["version"], site, (top,), _stamp(site / entry))
+            package = Package(module, parsed["name"], parsed["version"], site, tuple(tops), _stamp(site / entry))
             found.setdefault(folded(module), package)
         if tops:
             found.setdefault(folded(parsed["name"]), found[folded(tops[0].partition(".")[0])])
@@ -116,15 +117,10 @@ def _python_packages(site: Path, mtime_ns: int) -> dict[str, Package]:
 def _tops(info: Path, name: str, there: set[str]) -> list[str]:
     """The modules and packages of a distribution, as they lie in its folder; none where its metadata is broken."""
     plain = name.replace("-", "_")
-    for own in (name, plain, plain.lower()):
-        if own in there or f"{own}.py" in there:
-            return [own if own in there else f"{own}.py"]
-    listed = _text(info / "top_level.txt").split()
-    if not listed:
-        record = _text(info / "RECORD").splitlines()
-        listed = list(dict.fromkeys(line.partition(",")[0].partition("/")[0] for line in record))
-    tops = [own for one in listed for own in (one, f"{one}.py") if own in there]
-    return [one for one in tops if re.fullmatch(r"[A-Za-z]\w*(?:\.py)?", one)][:_MOST_TOPS]
+    record = (line.partition(",")[0].partition("/")[0] for line in _text(info / "RECORD").splitlines())
+    listed = dict.fromkeys([name, plain, plain.lower(), *_text(info / "top_level.txt").split(), *record])
+    tops = dict.fromkeys(own for one in listed for own in (one, f"{one}.py") if own in there)
+    return [one for one in tops if re.fullmatch(r"[A-Za-z]\w*(?:\.py)?", one) and one not in _NOT_THEIRS][:_MOST_TOPS]
 
 
 def _stamp(info: Path) -> int:

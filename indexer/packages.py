@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
 import sqlite3
 import threading
@@ -18,7 +19,7 @@ from indexer.environment import Package
 from indexer.files import FileRules
 from indexer.index import Index
 from indexer.scan import Workload
-from indexer.search import Hit
+from indexer.search import Hit, Ranking
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,34 @@ _MOST_BYTES = 512 * 1024 * 1024
 _MOST_OPEN = 8
 _MAX_FILE_KIB = 2_048
 _COMPLETE = "complete"  # a file that is there when all of a package is indexed; its time is that of its last use
+
+
+# What a class is for stands in its docstring, which is all that is kept of it.
+_RANKING = Ranking(dense=2.5, kinds=(-5.0, -5.0, -2.0, 0.0, 0.0, 0.0))
+_OFFERED, _PRIVATE = 4.0, -3.0  # in the units of a hit's score
+
+
+def _judged(hit: Hit, offered: set[str]) -> Hit:
+    """A hit, worth more where the package itself offers it at its top, less in a module that is nobody's to import."""
+    private = any(re.match(r"_(?!_)", part) for part in hit.path.split("/"))
+    top = hit.symbol.partition(".")[0]
+    is_offered = top in offered or (bool(top) and _is_top(hit.path))
+    return replace(hit, score=hit.score + _OFFERED * is_offered + _PRIVATE * private)
+
+
+def _offered(index: Index) -> set[str]:
+    """The names that a package imports into its own top from its modules."""
+    return {name for path, _, imports in index.imports() if _is_top(path) for one in imports for name in one.names}
+
+
+def _is_top(path: str) -> bool:
+    return path.count("/") <= 1 and path.rpartition("/")[2].startswith("__init__.")
+
+
+def _is_told_better(hit: Hit, index: Index) -> bool:
+    """Whether a stub's hit is defined in the module as well, which has the docstring."""
+    taken = index.outline(hit.path[:-1]) if hit.path.endswith(".pyi") else None
+    return taken is not None and any(chunk.symbol == hit.symbol for chunk in taken[0].chunks)
 
 
 class Packages:
@@ -65,16 +94,14 @@ class Packages:
     def search(self, wanted: Sequence[Package], question: str, count: int, seconds: float) -> list[tuple[Index, Hit]]:
         """What some packages offer for a question, best first; see `ready`."""
         found: list[tuple[Index, Hit]] = []
+        # All of a package lies in a folder of its name: the name tells nothing apart.
+        names = {name.lower() for package in wanted for name in (package.name, package.distribution)}
+        asked = " ".join(word for word in question.split() if word.strip("`.,:;?!()").lower() not in names)
         for index in self.ready(wanted, seconds):
             try:
-                known = index.view().by_path
-                # Of a module and its stub, the module has the docstrings.
-                hits = [
-                    hit
-                    for hit in index.search(question, 2 * count)
-                    if hit.path.removesuffix("i") == hit.path or hit.path.removesuffix("i") not in known
-                ]
-                found += [(index, hit) for hit in hits]
+                hits = index.search(asked, 3 * count, ranking=_RANKING)
+                offered = _offered(index)
+                found += [(index, _judged(hit, offered)) for hit in hits if not _is_told_better(hit, index)]
             except (OSError, sqlite3.Error) as error:
                 _log.warning("The index of a package can't be read: %s", error)
         return sorted(found, key=lambda pair: -pair[1].score)[:count]

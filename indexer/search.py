@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -50,7 +51,7 @@ class Ranking:
     """For each better hit in the same file: what its further ones lose."""
 
 
-DOCUMENTS = Ranking(lexical=2.0, dense=1.7, kinds=(-6.0,) * 6)
+DOCUMENTS = Ranking(lexical=2.0, dense=1.7, kinds=(-5.0,) * 6)
 """For documents beside code: the table of meanings has learnt code, and knows few of the words that prose is about."""
 
 
@@ -96,6 +97,8 @@ _JUDGED = 120  # of the best of these, names and places are looked at
 _RERANKED = 20
 _TELLING = 200  # chunks whose scores tell what is usual
 _DAY = 86_400.0
+# Documents beside code have so many of any so many places in a row at the most: they have some words of every question.
+_OF_DOCUMENTS, _IN_A_ROW = 2, 5
 
 
 def search(
@@ -145,8 +148,22 @@ def search_all(
     found = _spread_over_files(found, ranking)
     if reranker is not None:
         found = _reranked(views, query, found, reranker)
+    found = _rationed(found)
     hits = ((candidate.view, _hit(views[candidate.view], candidate)) for candidate in found)
     return list(islice(((view, hit) for view, hit in hits if hit is not None), count))
+
+
+def _rationed(found: Sequence[_Found]) -> list[_Found]:
+    """In the same order, but for documents that would crowd code out: they wait for their turn."""
+    code = deque(one for one in found if not one.view)
+    documents = deque(one for one in found if one.view)
+    rank = {id(one): i for i, one in enumerate(found)}
+    result: list[_Found] = []
+    while code and documents:
+        has_turn = sum(one.view > 0 for one in result[1 - _IN_A_ROW :]) < _OF_DOCUMENTS
+        is_better = rank[id(documents[0])] < rank[id(code[0])]
+        result.append(documents.popleft() if has_turn and is_better else code.popleft())
+    return [*result, *code, *documents]
 
 
 def _candidates(

@@ -27,9 +27,9 @@ from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.knowledge import opened_packages
-from lsp.privacy import Privacy
 from lsp.searching import INDEXING_SECONDS, opened_documents, workspace_index
-from lsp.settings import Settings, load
+from lsp.settings import Settings
+from lsp.terminal import settings_for, tell
 
 MAX_PIPED_BYTES = 4_000_000
 _LINES = re.compile(r"(.+):(\d{1,9})(?:-(\d{1,9}))?$", re.DOTALL)
@@ -50,14 +50,9 @@ def ask_command(question: str, file: str | None, workspace: Path, *, go_on: bool
     """
     message = _with_piped(question)
     workspace = workspace.absolute()
-    if not workspace.is_dir():
-        raise MidlineError(f"There is no folder {workspace}.", "Name the folder that the question is about.")
-    settings, problems = load(workspace)
-    privacy, wrong = Privacy.of(settings.privacy.exclude, workspace)
-    for problem in problems + wrong:
-        _tell(problem)
+    settings, privacy = settings_for(workspace)
     config = chat_config(settings)
-    kept = Conversations(warn=_tell)
+    kept = Conversations(warn=tell)
     conversation = next((one.id for one in kept.of(workspace)), "") if go_on else ""
     with (
         workspace_index(workspace, settings, ranked=True) as index,
@@ -163,7 +158,7 @@ class _Printer:
     def end(self, answer: Answer) -> None:
         """Print what stands below an answer; where the output goes elsewhere, it is the answer alone."""
         if not answer.text:
-            _tell("the model has said nothing")
+            tell("the model has said nothing")
         note = Console(stderr=True, highlight=False, soft_wrap=True)
         console = self._console if self._fancy else note
         for one in answer.citations:
@@ -237,7 +232,3 @@ def _with_piped(question: str) -> str:
     while fence in piped:
         fence += "`"
     return f"{question}\n\n{fence}\n{piped}\n{fence}" if question.strip() else piped
-
-
-def _tell(message: str) -> None:
-    print(f"midline: {message}", file=sys.stderr)

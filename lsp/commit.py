@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -16,9 +15,8 @@ from lsp.choice import chat_config
 from lsp.engine.client import EngineClient
 from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import State
-from lsp.errors import MidlineError
-from lsp.privacy import Privacy
-from lsp.settings import Settings, load
+from lsp.settings import Settings
+from lsp.terminal import settings_for
 
 _SHOWN_CHARS = 60
 
@@ -34,12 +32,7 @@ def commit_command(workspace: Path, *, as_json: bool = False) -> int:
         MidlineError: nothing is staged, there is no repository, or the model can't be run.
     """
     workspace = workspace.absolute()
-    if not workspace.is_dir():
-        raise MidlineError(f"There is no folder {workspace}.", "Name a folder of the repository.")
-    settings, problems = load(workspace)
-    privacy, wrong = Privacy.of(settings.privacy.exclude, workspace)
-    for problem in problems + wrong:
-        print(f"midline: {problem}", file=sys.stderr)
+    settings, privacy = settings_for(workspace)
     what = staged(workspace, privacy.covers)
     message = asyncio.run(_write(what, settings, chat_config(settings)))
     print(json.dumps(message.as_dict()) if as_json else message.text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -24,7 +23,8 @@ from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.privacy import Privacy
 from lsp.searching import workspace_index
-from lsp.settings import Settings, load
+from lsp.settings import Settings
+from lsp.terminal import settings_for
 
 _LINES_AROUND = 6
 _PIECES = 8
@@ -37,10 +37,7 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
         MidlineError: the place doesn't exist or is private, or the model can't be run.
     """
     cursor = cursor_from_file(path, line, column)
-    settings, problems = load(workspace)
-    privacy, wrong = Privacy.of(settings.privacy.exclude, workspace.absolute())
-    for problem in problems + wrong:
-        print(f"midline: {problem}", file=sys.stderr)
+    settings, privacy = settings_for(workspace)
     if cursor.path and privacy.covers(cursor.path):
         raise MidlineError(f"privacy.exclude names {path}: the model never sees it.", "Complete in another file.")
     config = engine_config(settings)

@@ -17,11 +17,12 @@ from pygls.lsp.server import LanguageServer
 from indexer.keeper import Freshness
 from lsp import __version__
 from lsp import settings as settings_module
-from lsp.chat import actions, commands
-from lsp.chat.edits import EditParams, Edits
+from lsp.chat import commands
+from lsp.chat.editing import actions
+from lsp.chat.editing.edits import EditParams, Edits
+from lsp.chat.editing.workspace_edit import Abilities
 from lsp.chat.model import ChatModel
 from lsp.chat.requests import Chat, ChatParams, ConversationParams, plain, read_params, refusing
-from lsp.chat.workspace_edit import Abilities
 from lsp.completion.inline import ACCEPTED, inline_items
 from lsp.completion.menu import TRIGGERS, Menu
 from lsp.documents import Cursor, Document, DocumentStore, path_of

@@ -13,14 +13,14 @@ from edit_support import applied
 from indexer_support import write_tree
 from lsprotocol import types
 
-from lsp.chat import edits as edits_module
-from lsp.chat.edits import EditParams, Edits, Proposal
+from lsp.chat.editing import edits as edits_module
+from lsp.chat.editing.edits import EditParams, Edits, Proposal
+from lsp.chat.editing.rewriting import Rewritten, Task
+from lsp.chat.editing.workspace_edit import Abilities
 from lsp.chat.library import Library
 from lsp.chat.model import ChatModel, Chosen
 from lsp.chat.requests import plain, read_params
-from lsp.chat.rewriting import Rewritten, Task
 from lsp.chat.templates import ChatTemplate
-from lsp.chat.workspace_edit import Abilities
 from lsp.documents import Document
 from lsp.engine.client import EngineClient
 from lsp.engine.protocol import Usage
@@ -63,7 +63,7 @@ class Model(ChatModel):
 
 
 class Writer:
-    """Stands for `lsp.chat.rewriting.rewrite`: writes what it is told to, once it may."""
+    """Stands for `lsp.chat.editing.rewriting.rewrite`: writes what it is told to, once it may."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
-from lsp.chat.hunks import Hunk, apply_hunks, hunks_between, keeping_lines
-from lsp.chat.target import MAX_CHARS, Target
-from lsp.chat.workspace_edit import Abilities, Change
+from lsp.chat.editing.hunks import Hunk, apply_hunks, hunks_between, keeping_lines
+from lsp.chat.editing.target import MAX_CHARS, Target
+from lsp.chat.editing.workspace_edit import Abilities, Change
 from lsp.documents import Document, split_lines
 from lsp.errors import MidlineError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsp.chat.testfiles import file_of_tests, is_test_file, with_tests
+from lsp.chat.editing.testfiles import file_of_tests, is_test_file, with_tests
 
 
 @pytest.mark.parametrize(

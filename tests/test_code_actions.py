@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from lsp.chat.actions import code_actions
+from lsp.chat.editing.actions import code_actions
 from lsp.documents import Document
 
 TEXT = "def f(a):\n    return b\n\n\n"

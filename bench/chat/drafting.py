@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from bench.common import STDLIB, THREADS, machine, print_report
-from lsp.chat.rewriting_prompts import OPENING, question
+from lsp.chat.editing.prompts import OPENING, question
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.engine.drafting import Drafter
 from lsp.engine.llama import Llama

@@ -3,7 +3,7 @@
 ``python -m bench.chat edits``. What the model wrote is recorded, so that extraction and checks can be changed and run
 again without it; ``--live`` asks anew, one task after the other, and tells times.
 
-- loop: `lsp.chat.rewriting.rewrite`, with its prompt, checks, repairs and retry.
+- loop: `lsp.chat.editing.rewriting.rewrite`, with its prompt, checks, repairs and retry.
 - bare: the instruction and the function, nothing else; the answer's first block of code, indented as the function was.
 """
 
@@ -33,7 +33,7 @@ from bench.common import bench_home, engine_config, machine, percentiles, print_
 from bench.quality.recording import Model, NotRecordedError
 from bench.quality.work import in_parallel
 from lsp.chat.answer import Engine, Generating
-from lsp.chat.rewriting import Task, rewrite
+from lsp.chat.editing.rewriting import Task, rewrite
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.engine.protocol import ChatFacts, Priority, Segment, State
 from lsp.errors import MidlineError

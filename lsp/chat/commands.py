@@ -13,7 +13,7 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from lsp.chat.commit import commit_message as write_message
-from lsp.chat.edits import EditParams, Edits, label_of
+from lsp.chat.editing.edits import EditParams, Edits, label_of
 from lsp.chat.model import ChatModel
 from lsp.chat.requests import Chat, ChatParams, Host, Opened, read_params, refusing
 from lsp.chat.staged import staged

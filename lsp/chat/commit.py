@@ -18,7 +18,7 @@ from indexer.query import is_test
 from lsp.chat.answer import Engine, stream
 from lsp.chat.commit_shape import in_shape, mostly
 from lsp.chat.desk import context_chars
-from lsp.chat.rewriting_prompts import fenced
+from lsp.chat.editing.prompts import fenced
 from lsp.chat.staged import Staged, StagedFile, fitting
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.chat.thinking import Kind, Thinking

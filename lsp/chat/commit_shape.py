@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 
-from lsp.chat.code_answers import code_in
+from lsp.chat.editing.code_answers import code_in
 
 SUBJECT_CHARS = BODY_CHARS = 72
 

@@ -42,11 +42,8 @@ _LEAST_CHARS = 60
 # So much of the room a single piece may take where others may follow.
 _PIECE_SHARE = 0.4
 _NAME = re.compile(r"[A-Za-z_]\w{2,}")
-# What makes a question of it, and is no name: ``how is … done`` shall not find ``Flight.done``.
-_FRAME = re.compile(
-    r"(?<![\w`.])(?:how|what|where|when|which|who|why|is|are|was|were|be|been|being|do|does|did|done|happens?)(?![\w`.(])",
-    re.IGNORECASE,
-)
+# The question's own verb is no name: ``how is … done`` shall not find ``Flight.done``.
+_FRAME = re.compile(r"(?<![\w`.])(?:does|did|done|happens?)(?![\w`.(])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

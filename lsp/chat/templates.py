@@ -23,7 +23,7 @@ from lsp.errors import MidlineError
 Role = Literal["system", "user", "assistant"]
 
 MAX_TEMPLATE_CHARS = 256 * 1024
-RENDER_SECONDS = 10.0
+RENDER_SECONDS = 30.0
 
 # Jinja takes a line break at the very end of a template for the editor's.
 _CHATML = (

@@ -211,6 +211,27 @@ def test_code_is_yanked_and_put(editor: Editor, server: Server) -> None:
     assert editor.lines == CODE.split("\n")[:-1]
 
 
+def test_code_has_its_languages_colours(editor: Editor, server: Server) -> None:
+    """Neovim brings a treesitter parser for Lua, and none for Python."""
+    colour = """
+        local row = ...
+        local found = vim.inspect_pos(vim.fn.bufnr('midline://chat'), row - 1, 0)
+        return vim.iter(found.syntax):any(function(one) return one.hl_group:find('Statement') ~= nil
+          or one.hl_group_link == 'Statement' end)
+    """
+    editor.nvim.command("syntax on")
+    editor.keys(":Midline chat How?<CR>")
+    server.asked("midline/chat")
+    server.answer(chat_answer("So:\n```lua\nlocal x\n```"))
+    assert editor.lua("return vim.treesitter.highlighter.active[vim.fn.bufnr('midline://chat')] ~= nil")
+    editor.keys("<Esc>iagain<C-s>")
+    server.asked("midline/chat")
+    server.answer(chat_answer("```python\ndef f():\n    pass\n```"))
+    assert editor.lua(colour, chat(editor).index("def f():") + 1)
+    assert editor.lua(colour, chat(editor).index("local x") + 1)
+    assert not editor.lua(colour, 1)
+
+
 def test_windows_close_together_and_the_conversation_comes_back(editor: Editor, server: Server) -> None:
     editor.keys(":Midline chat What?<CR>")
     server.asked("midline/chat")
@@ -227,6 +248,23 @@ def test_windows_close_together_and_the_conversation_comes_back(editor: Editor, 
     go_to(editor, "midline://chat")
     editor.keys("igo on<C-s>")  # insert mode is in the prompt
     assert server.asked("midline/chat")["conversation"] == "c1"
+
+
+@pytest.mark.parametrize("command", ["bwipeout!", "bdelete!"])
+def test_a_conversation_whose_buffer_was_taken_away_does_no_harm(editor: Editor, server: Server, command: str) -> None:
+    editor.keys(":Midline chat What?<CR>")
+    server.asked("midline/chat")
+    server.tell(CONVERSATION, {"kind": "answer", "text": "It"})
+    editor.keys("<Esc>")
+    go_to(editor, "midline://chat")
+    editor.keys(f":{command}<CR>")
+    server.tell({"kind": "answer", "text": " is"})
+    server.answer(chat_answer("It is."))
+    editor.keys(":Midline chat<CR>")
+    editor.keys("and?<C-s>")
+    assert server.asked("midline/chat")["conversation"] == "c1"
+    assert chat(editor)[:3] == ["## You", "", "and?"]
+    assert "rror" not in editor.nvim.command_output("messages")
 
 
 def test_conversations_are_listed_continued_renamed_exported_deleted(editor: Editor, server: Server) -> None:

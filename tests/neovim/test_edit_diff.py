@@ -203,9 +203,7 @@ def test_an_edit_of_another_text_is_not_shown(editor: Editor, server: Server) ->
 
 
 @pytest.mark.parametrize("accept", [True, False])
-def test_a_new_file_is_made_only_when_it_was_accepted(
-    editor: Editor, server: Server, file: Path, accept: bool
-) -> None:
+def test_a_new_file_is_made_only_when_it_was_accepted(editor: Editor, server: Server, file: Path, accept: bool) -> None:
     tests = file.parent / "tests" / "test sizes.py"
     new = ["def test_double():", "    assert double(2) == 4"]
     propose(editor, server, [hunk(0, 0, [], new)], uri=tests.as_uri(), version=None, command="tests")
@@ -218,6 +216,14 @@ def test_a_new_file_is_made_only_when_it_was_accepted(
         assert not tests.parent.exists()
         assert editor.nvim.current.buffer.name == str(file)
         assert editor.lua("return #vim.api.nvim_tabpage_list_wins(0)") == 1
+
+
+def test_what_the_user_wrote_in_a_new_file_outlives_a_rejection(editor: Editor, server: Server, file: Path) -> None:
+    tests = file.parent / "test_sizes.py"
+    propose(editor, server, [hunk(0, 0, [], ["x = 1"])], uri=tests.as_uri(), version=None, command="tests")
+    editor.keys("imine<Esc>")
+    assert "have been changed" in " ".join(editor.messages)
+    assert editor.lines == ["mine"] and editor.nvim.current.buffer.name == str(tests)
 
 
 def test_more_is_added_to_another_file(editor: Editor, server: Server, file: Path) -> None:

@@ -471,7 +471,14 @@ def test_help_is_found(start, file: Path, tmp_path: Path) -> None:
     (docs / "midline.txt").write_text((PLUGIN / "doc" / "midline.txt").read_text())
     editor.nvim.command(f"helptags {docs}")
     editor.nvim.command(f"set runtimepath+={docs.parent}")
-    for tag in ("midline", "midline-setup", ":Midline", "<Plug>(midline-accept)", "<Plug>(midline-next)"):
+    for tag in (
+        "midline-setup",
+        ":Midline",
+        "<Plug>(midline-next)",
+        ":Midline-edit",
+        "midline-chat-keys",
+        "midline-edit",
+    ):
         editor.nvim.command(f"help {tag}")
         assert editor.nvim.current.buffer.name.endswith("midline.txt")
         assert f"*{tag}*" in "\n".join(editor.lines)

@@ -11,6 +11,7 @@ local PATIENCE_MS = 5000 -- with a server that was told to stop
 ---@field on_piece fun(value: table)
 ---@field on_end fun(problem: string|false|nil, result: any) problem: what to tell the user, false when it was stopped
 ---@field id? integer
+---@field stopping? boolean
 
 local running = {} ---@type table<string, midline.Stream>
 local count = 0
@@ -63,9 +64,10 @@ end
 --- those who listen to LspRequest.
 ---@param stream midline.Stream
 function M.stop(stream)
-  if not running[stream.token] or not stream.id then
+  if not running[stream.token] or not stream.id or stream.stopping then
     return
   end
+  stream.stopping = true
   local function ended()
     finish(stream, false)
   end

@@ -71,49 +71,59 @@ function M.near(lines, row)
 end
 
 --- Whether treesitter colours a language in this Neovim.
-local function has_parser(language)
-  language = vim.treesitter.language.get_lang(language) or language
+local function has_parser(filetype)
+  local language = vim.treesitter.language.get_lang(filetype) or filetype
   local ok, added = pcall(vim.treesitter.language.add, language)
   return ok and added and vim.treesitter.query.get(language, 'highlights') ~= nil
 end
 
---- Colour the code of a buffer: by treesitter where there is a parser, else by the language's syntax file.
----@param buf integer
-function M.highlight(buf)
-  local by_treesitter = pcall(vim.treesitter.start, buf, 'markdown')
-  local coloured = vim.b[buf].midline_languages or {}
-  for _, block in ipairs(M.blocks(vim.api.nvim_buf_get_lines(buf, 0, -1, false))) do
+--- The filetypes of the languages that stand behind a text's fences, by their names there.
+local function filetypes_in(lines)
+  local found = {}
+  for _, block in ipairs(M.blocks(lines)) do
     local name = block.language:lower()
     local filetype = name ~= '' and (vim.filetype.match({ filename = 'x.' .. name }) or name) or ''
-    local safe = filetype:match('^%w+$')
-    if safe and not coloured[name] then
-      coloured[name] = true
-      if not (by_treesitter and has_parser(filetype)) and vim.fn.globpath(vim.o.rtp, 'syntax/' .. filetype .. '.vim') ~= '' then
-        M.include(buf, name, filetype)
-      end
+    if filetype:find('^%w+$') then
+      found[name] = filetype
     end
   end
-  vim.b[buf].midline_languages = coloured
+  return found
 end
 
---- Colour the blocks of a language by its syntax file.
+--- Colour the blocks of a language by its syntax file, if there is one.
+local function include(name, filetype)
+  local opening = [[^\s*```\+\s*]] .. vim.fn.escape(name, [[/\.*$^~[]]) .. [[\>.*$]]
+  local region = [[syntax region midlineCode matchgroup=Comment start=/%s/ end=/^\s*```\+\s*$/ keepend contains=@midline_%s]]
+  vim.b.current_syntax = nil -- or syntax files do nothing
+  if pcall(vim.cmd, ('syntax include @midline_%s syntax/%s.vim'):format(filetype, filetype)) then
+    vim.cmd(region:format(opening, filetype))
+  end
+  vim.b.current_syntax = 'markdown'
+end
+
+--- Colour Markdown and the code in it: by treesitter if it has all languages that stand in it, else by syntax files.
+--- Both at once don't go: treesitter's colour for code of any language would lie over the others.
 ---@param buf integer
----@param name string as it stands behind the fence
----@param filetype string
-function M.include(buf, name, filetype)
+function M.highlight(buf)
+  local filetypes = filetypes_in(vim.api.nvim_buf_get_lines(buf, 0, -1, false))
+  local by_syntax = vim.b[buf].midline_languages ~= nil
+  if not by_syntax and vim.iter(vim.tbl_values(filetypes)):all(has_parser) and pcall(vim.treesitter.start, buf, 'markdown') then
+    return
+  end
   vim.api.nvim_buf_call(buf, function()
-    local current = vim.b.current_syntax
-    vim.b.current_syntax = nil
-    pcall(vim.cmd, ('syntax include @midline_%s syntax/%s.vim'):format(filetype, filetype))
-    vim.b.current_syntax = current
-    local opening = [[^\s*```\+\s*]] .. vim.fn.escape(name, [[/\.*$^~[]]) .. [[\>.*$]]
-    pcall(
-      vim.cmd,
-      ([[syntax region midlineCode matchgroup=Comment start=/%s/ end=/^\s*```\+\s*$/ contains=@midline_%s keepend]]):format(
-        opening,
-        filetype
-      )
-    )
+    if not by_syntax then
+      pcall(vim.treesitter.stop, buf)
+      vim.bo.syntax = 'markdown'
+      vim.b.midline_languages = {}
+    end
+    local coloured = vim.b.midline_languages
+    for name, filetype in pairs(filetypes) do
+      if not coloured[name] then
+        coloured[name] = true
+        include(name, filetype)
+      end
+    end
+    vim.b.midline_languages = coloured
   end)
 end
 

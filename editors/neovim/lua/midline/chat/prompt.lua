@@ -20,11 +20,10 @@ end
 --- The buffer, made where there is none.
 ---@return integer
 function M.buffer()
-  if buf and vim.api.nvim_buf_is_valid(buf) then
+  if buf and vim.api.nvim_buf_is_loaded(buf) then
     return buf
   end
-  buf = vim.api.nvim_create_buf(false, true)
-  vim.api.nvim_buf_set_name(buf, 'midline://prompt')
+  buf = require('midline.chat.scratch').create('midline://prompt')
   vim.bo[buf].filetype = 'midline-prompt'
   vim.bo[buf].omnifunc = 'v:lua.require\'midline.chat.mentions\'.complete'
   vim.bo[buf].completeopt = 'menuone,noselect'

@@ -17,15 +17,20 @@ for name, link in pairs({ Citation = 'Underlined', Reasoning = 'Comment', Note =
   vim.api.nvim_set_hl(0, 'Midline' .. name, { default = true, link = link })
 end
 
+--- Whether there is a buffer to write to.
+function M.is_there()
+  return buf ~= nil and vim.api.nvim_buf_is_loaded(buf)
+end
+
 --- The buffer, made where there is none.
 ---@return integer
 function M.buffer()
-  if not buf or not vim.api.nvim_buf_is_valid(buf) then
-    buf = vim.api.nvim_create_buf(false, true)
-    vim.api.nvim_buf_set_name(buf, 'midline://chat')
+  if not M.is_there() then
+    buf = require('midline.chat.scratch').create('midline://chat')
     vim.bo[buf].filetype = 'markdown'
     vim.bo[buf].modifiable = false
     vim.bo[buf].undolevels = -1
+    vim.api.nvim_create_autocmd('BufEnter', { buffer = buf, command = 'stopinsert' })
     fences.highlight(buf)
     M.clear()
   end
@@ -72,7 +77,7 @@ local function append_block(text)
   return last_row() - select(2, text:gsub('\n', ''))
 end
 
-local function is_there(path)
+local function has_file(path)
   return vim.fn.filereadable(citations.full_path(M.root, path)) == 1
 end
 
@@ -81,7 +86,7 @@ local function mark_citations(first, last)
   vim.api.nvim_buf_clear_namespace(buf, marks, first, last + 1)
   local lines = vim.api.nvim_buf_get_lines(buf, first, last + 1, false)
   for index, in_code in ipairs(fences.inside(lines)) do
-    for _, cited in ipairs(in_code and {} or citations.find(lines[index], numbers, is_there)) do
+    for _, cited in ipairs(in_code and {} or citations.find(lines[index], numbers, has_file)) do
       vim.api.nvim_buf_set_extmark(buf, marks, first + index - 1, cited.first, {
         end_col = cited.last,
         hl_group = 'MidlineCitation',
@@ -132,7 +137,7 @@ end
 ---@param kind 'answer'|'reasoning'
 ---@param text string
 function M.piece(kind, text)
-  if not answer then
+  if not answer or not M.is_there() then
     return
   elseif kind ~= answer.kind then
     if kind == 'reasoning' then
@@ -207,7 +212,7 @@ end
 ---@param result table as `midline/chat` gives it, or as the conversation keeps it
 ---@param note? string what to say about it
 function M.end_answer(result, note)
-  if not answer then
+  if not answer or not M.is_there() then
     return
   end
   for _, source in ipairs(result.context or {}) do

@@ -44,13 +44,19 @@ function M.is_ours(win)
   return win == wins.chat or win == wins.prompt
 end
 
+--- Whether a window may show the user's code.
+local function is_for_code(win)
+  return valid(win)
+    and not M.is_ours(win)
+    and vim.api.nvim_win_get_config(win).relative == ''
+    and vim.bo[vim.api.nvim_win_get_buf(win)].buftype == ''
+end
+
 --- The window with the user's code: the one they came from, else any, else a new one.
 ---@return integer
 function M.code_window()
-  if not valid(code_win) or M.is_ours(code_win) then
-    code_win = vim.iter(vim.api.nvim_tabpage_list_wins(0)):find(function(win)
-      return not M.is_ours(win) and vim.api.nvim_win_get_config(win).relative == '' and vim.bo[vim.api.nvim_win_get_buf(win)].buftype == ''
-    end)
+  if not is_for_code(code_win) then
+    code_win = vim.iter(vim.api.nvim_tabpage_list_wins(0)):find(is_for_code)
   end
   if not code_win then
     local empty = vim.api.nvim_create_buf(true, false)
@@ -113,9 +119,8 @@ local function close_together()
   vim.api.nvim_create_autocmd('WinLeave', {
     group = group,
     callback = function()
-      local win = vim.api.nvim_get_current_win()
-      if not M.is_ours(win) and vim.api.nvim_win_get_config(win).relative == '' then
-        code_win = win
+      if is_for_code(vim.api.nvim_get_current_win()) then
+        code_win = vim.api.nvim_get_current_win()
       end
     end,
   })

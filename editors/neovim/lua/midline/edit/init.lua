@@ -13,7 +13,9 @@ local namespace = vim.api.nvim_create_namespace('midline.edit.progress')
 
 ---@class midline.Writing
 ---@field buf integer
----@field mark? integer
+---@field row integer where it began, from 0
+---@field mark? integer of that row
+---@field timer? uv.uv_timer_t
 ---@field pace midline.Pace
 ---@field stream? midline.Stream
 ---@field stopped? boolean
@@ -87,7 +89,9 @@ local function open(result)
   elseif vim.api.nvim_buf_is_loaded(buf) and vim.bo[buf].modified then
     return nil, ('%s has changes that are not saved. Save it and ask again.'):format(vim.fn.fnamemodify(path, ':~:.'))
   end
-  if #vim.fn.win_findbuf(buf) == 0 then
+  if diff.is_shown(buf) then
+    return nil, 'another edit is shown in that file. Accept or reject it, and ask again.'
+  elseif #vim.fn.win_findbuf(buf) == 0 then
     vim.bo[buf].buflisted = true
     vim.api.nvim_open_win(buf, vim.api.nvim_get_mode().mode == 'n', { split = 'below' })
   end
@@ -97,11 +101,14 @@ end
 --- Say what came of an edit; a file that is new is written once it was accepted, and leaves no trace otherwise.
 local function conclude(buf, is_new, total, accepted)
   if is_new and accepted > 0 then
-    vim.api.nvim_buf_call(buf, function()
-      vim.cmd('silent write ++p')
+    local written, why = vim.api.nvim_buf_call(buf, function()
+      return pcall(vim.cmd, 'silent write ++p')
     end)
-  elseif is_new and vim.api.nvim_buf_is_valid(buf) then
-    vim.api.nvim_buf_delete(buf, { force = true })
+    if not written then
+      return midline.notify(('the file is not saved: %s'):format(why), vim.log.levels.ERROR)
+    end
+  elseif is_new and vim.deep_equal(vim.api.nvim_buf_get_lines(buf, 0, -1, false), { '' }) then
+    vim.api.nvim_buf_delete(buf, { force = true }) -- the user has written nothing in it
   end
   midline.notify(('%d of %d hunk(s) accepted.'):format(accepted, total))
 end

@@ -8,7 +8,7 @@ from typing import Any
 
 from lsprotocol import types
 
-from lsp.chat.hunks import Hunk
+from lsp.chat.editing.hunks import Hunk
 from lsp.documents import Document
 
 _ANNOTATION = "midline"

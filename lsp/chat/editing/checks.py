@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from lsp.chat.code_checks import changed_lines, elided, new_error, same_code, same_program
-from lsp.chat.passages import Passage
-from lsp.chat.python_names import newly_undefined, undefined
-from lsp.chat.python_repairs import guarded, loses_definition
-from lsp.chat.wishes import missing
+from lsp.chat.editing.code_checks import changed_lines, elided, new_error, same_code, same_program
+from lsp.chat.editing.passages import Passage
+from lsp.chat.editing.python_names import newly_undefined, undefined
+from lsp.chat.editing.python_repairs import guarded, loses_definition
+from lsp.chat.editing.wishes import missing
 
 # What an edit may be about besides the program itself.
 _OF_WORDS = re.compile(

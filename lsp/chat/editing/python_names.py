@@ -6,8 +6,8 @@ import ast
 import builtins
 from collections.abc import Iterator
 
-from lsp.chat.passages import Passage
-from lsp.chat.python_repairs import parsed
+from lsp.chat.editing.passages import Passage
+from lsp.chat.editing.python_repairs import parsed
 
 _EVERYWHERE = frozenset(dir(builtins)) | {"__file__", "__name__", "__class__", "__annotations__", "reveal_type"}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from indexer.languages import LINE_COMMENT
 from indexer.outline import outline
-from lsp.chat.python_repairs import header, only_definition
+from lsp.chat.editing.python_repairs import header, only_definition
 
 # How documentation begins, how each further line of it does, and what ends it; by the languages that have such.
 _BLOCK = ("/**\n * ", " * ", "*/")
@@ -58,7 +58,14 @@ def documentation(code: str, language: str) -> Form | None:
     opening, further, closing = _STYLES.get(language, (f"{comment} ", f"{comment} ", ""))
     if language == "go":
         opening += f"{defined[0].name} "
-    return _comment(_without_comment(code, further, closing), opening, further.rstrip(), closing)
+    lines = code.split("\n")
+    at = defined[0].line - 1
+    while at and lines[at - 1].lstrip().startswith(("@", "#[")):
+        at -= 1
+    above = "".join(f"{line}\n" for line in lines[:at])
+    if language in _STYLES or language == "go":
+        above = _without_comment(above, opening if language == "go" else further, closing)
+    return _comment(code, above, "\n".join(lines[at:]), (opening, further.rstrip(), closing))
 
 
 def _docstring(code: str) -> Form | None:
@@ -88,7 +95,9 @@ def _docstring(code: str) -> Form | None:
     return Form(begun, lambda written: '"""' in written.removeprefix(begun), fitted)
 
 
-def _comment(code: str, opening: str, mark: str, closing: str) -> Form:
+def _comment(code: str, above: str, below: str, style: tuple[str, str, str]) -> Form:
+    opening, mark, closing = style
+
     def said(written: str) -> str:
         if closing:
             return written.partition(closing)[0].rstrip() + f"\n {closing}" if closing in written else ""
@@ -104,16 +113,16 @@ def _comment(code: str, opening: str, mark: str, closing: str) -> Form:
 
     def fitted(written: str) -> str:
         comment = said(written)
-        return f"{comment}\n{code}" if len(comment) > len(opening) else code
+        return f"{above}{comment}\n{below}" if len(comment) > len(opening) else code
 
     return Form(opening, ended, fitted)
 
 
-def _without_comment(code: str, further: str, closing: str) -> str:
-    """Code without the documentation that stands above it."""
+def _without_comment(above: str, begins: str, closing: str) -> str:
+    """What stands above a definition, without the documentation at its end."""
     if closing:
-        return re.sub(r"\A/\*\*.*?\*/[ \t]*\n", "", code, flags=re.DOTALL)
-    lines = code.split("\n")
-    while len(lines) > 1 and lines[0].startswith(further.rstrip()):
-        lines.pop(0)
-    return "\n".join(lines)
+        return re.sub(r"/\*\*(?:(?!\*/).)*\*/\s*\Z", "", above, flags=re.DOTALL)
+    lines = above.splitlines()
+    while lines and lines[-1].startswith(begins.rstrip()):
+        lines.pop()
+    return "".join(f"{line}\n" for line in lines)

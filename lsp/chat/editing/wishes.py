@@ -46,8 +46,8 @@ _KINDS = (
 
 
 def renames(instruction: str, code: str) -> dict[str, str]:
-    """The names that are to be replaced by others, as far as they stand in the code and the new ones don't."""
-    words = set(re.findall(r"\w+", code))
+    """The names that are to be replaced by others, as far as they are names in this Python and the new ones aren't."""
+    words = set(_identifiers(code))
     found: dict[str, str] = {}
     for asked in _RENAME.finditer(instruction):
         found |= {old: new for old, new in _PAIR.findall(asked["rest"]) if old in words and new not in words}
@@ -100,6 +100,16 @@ def _kinds(phrase: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     for words, kinds in _KINDS:
         if found := re.search(rf"(?<!\w)(?:{words})(?!\w)", phrase, re.IGNORECASE):
             yield found.group(), kinds
+
+
+def _identifiers(code: str) -> Iterator[str]:
+    root = parse(code, "python")
+    nodes: list[Node] = [root] if root else []
+    while nodes:
+        node = nodes.pop()
+        if node.type == "identifier":
+            yield (node.text or b"").decode()
+        nodes.extend(node.named_children)
 
 
 def _counts(code: str) -> dict[str, int]:

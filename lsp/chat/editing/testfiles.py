@@ -9,11 +9,11 @@ from pathlib import PurePosixPath
 
 from indexer.outline import outline
 from indexer.query import is_test
-from lsp.chat.code_checks import new_error
-from lsp.chat.hunks import Hunk, hunks_between
+from lsp.chat.editing.code_checks import new_error
+from lsp.chat.editing.hunks import Hunk, hunks_between
+from lsp.chat.editing.workspace_edit import Abilities
 from lsp.chat.library import Library
 from lsp.chat.requests import Opened
-from lsp.chat.workspace_edit import Abilities
 from lsp.completion.sources import TEST_NAME, TEST_NAMES, counterpart_of
 from lsp.documents import Document, cursor_from_file, split_lines, with_plain_breaks
 from lsp.errors import MidlineError

@@ -12,22 +12,22 @@ from itertools import accumulate
 from typing import Any
 
 from indexer.outline import outline
-from lsp.chat.annotating import type_hints, with_known_types
 from lsp.chat.answer import Engine
-from lsp.chat.code_checks import changed_lines, prose
-from lsp.chat.code_writing import OnText, Writer, Written
-from lsp.chat.documenting import Form, documentation
+from lsp.chat.editing.annotating import type_hints, with_known_types
+from lsp.chat.editing.checks import Problem, Wish, problem_of, problem_of_tests
+from lsp.chat.editing.code_checks import changed_lines, prose
+from lsp.chat.editing.code_writing import OnText, Writer, Written
+from lsp.chat.editing.documenting import Form, documentation
+from lsp.chat.editing.passages import Passage, Surroundings
+from lsp.chat.editing.prompts import OPENING, complaint, explained, question, shown_around
+from lsp.chat.editing.python_names import newly_undefined
+from lsp.chat.editing.python_repairs import header, renamed, repaired, up_to_guard
+from lsp.chat.editing.testing import tests_of
+from lsp.chat.editing.wishes import renames
 from lsp.chat.history import estimated_tokens
 from lsp.chat.library import enclosing
-from lsp.chat.passages import Passage, Surroundings
-from lsp.chat.python_names import newly_undefined
-from lsp.chat.python_repairs import header, renamed, repaired, up_to_guard
-from lsp.chat.rewriting_checks import Problem, Wish, problem_of, problem_of_tests
-from lsp.chat.rewriting_prompts import OPENING, complaint, explained, question, shown_around
 from lsp.chat.sources import Source
 from lsp.chat.templates import ChatTemplate, Turn
-from lsp.chat.testing import tests_of
-from lsp.chat.wishes import renames
 from lsp.engine.protocol import Usage
 from lsp.errors import MidlineError
 

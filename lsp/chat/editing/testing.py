@@ -6,8 +6,8 @@ import ast
 import re
 from pathlib import PurePosixPath
 
-from lsp.chat.documenting import Form
-from lsp.chat.python_repairs import parsed
+from lsp.chat.editing.documenting import Form
+from lsp.chat.editing.python_repairs import first_line, parsed
 
 MOST_TESTS = 4
 # Folders that sources lie in and no import names.
@@ -59,7 +59,7 @@ def _usable(written: str, names: list[str]) -> str:
         tree = parsed("\n".join(lines[:last]))
     kept: list[tuple[str, bool]] = []
     for node in tree.body if tree else []:
-        code = "\n".join(lines[_first(node) - 1 : node.end_lineno])
+        code = "\n".join(lines[first_line(node) - 1 : node.end_lineno])
         if isinstance(node, ast.Import | ast.ImportFrom):
             kept.append((code, False))
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name not in names:
@@ -70,11 +70,6 @@ def _usable(written: str, names: list[str]) -> str:
         return ""
     imports = "\n".join(dict.fromkeys(code for code, defines in kept if not defines))
     return "\n\n\n".join([imports, *(code for code, defines in kept if defines)])
-
-
-def _first(node: ast.stmt) -> int:
-    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(one.lineno for one in decorators)])
 
 
 def _module(path: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from lsp.chat.answer import Engine, looping
-from lsp.chat.code_answers import Block, code_in
-from lsp.chat.rewriting_prompts import fence_for
+from lsp.chat.editing.code_answers import Block, code_in
+from lsp.chat.editing.prompts import fence_for
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.chat.thinking import Thinking
 from lsp.engine.protocol import Text, Usage
@@ -105,7 +105,6 @@ class Writer:
         )
         block, thinking, reason = Block(fence, begun), Thinking(prompt.thinking), ""
         pieces: list[tuple[int, float]] = []
-        on_text(begun if opened else "")
         try:
             async for token in generation:
                 if token.branch != branch:

@@ -6,8 +6,8 @@ import ast
 import copy
 import re
 
-from lsp.chat.documenting import Form
-from lsp.chat.python_repairs import only_definition, parsed
+from lsp.chat.editing.documenting import Form
+from lsp.chat.editing.python_repairs import only_definition, parsed
 
 _BUILT_IN = {"List": "list", "Dict": "dict", "Set": "set", "Tuple": "tuple", "FrozenSet": "frozenset", "Type": "type"}
 

@@ -17,14 +17,14 @@ import msgspec
 from indexer.secrets import redact
 from lsp.chat.context import definitions_used
 from lsp.chat.desk import context_chars
+from lsp.chat.editing.rewriting import Rewritten, Task, rewrite
+from lsp.chat.editing.target import Target
+from lsp.chat.editing.testfiles import TestFile
+from lsp.chat.editing.workspace_edit import Abilities, Change
 from lsp.chat.library import Library, Place
 from lsp.chat.model import ChatModel
 from lsp.chat.requests import Diagnostic, DocumentId, Host, Opened, Range, as_named
-from lsp.chat.rewriting import Rewritten, Task, rewrite
 from lsp.chat.sources import Source
-from lsp.chat.target import Target
-from lsp.chat.testfiles import TestFile
-from lsp.chat.workspace_edit import Abilities, Change
 from lsp.errors import MidlineError
 
 _TITLES = {

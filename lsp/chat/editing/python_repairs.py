@@ -36,13 +36,13 @@ def repaired(before: str, after: str, instruction: str) -> str:
         return after
     lines = after.split("\n")
     outside = target not in named
-    own = textwrap.dedent("\n".join(lines[_first(target) - 1 : target.end_lineno])).split("\n")
+    own = textwrap.dedent("\n".join(lines[first_line(target) - 1 : target.end_lineno])).split("\n")
     own = _with_docstring(own, old, target, before, instruction)
     if old.decorator_list and not target.decorator_list and not re.search(r"decorator|@", instruction):
-        own = [*before.split("\n")[_first(old) - 1 : old.lineno - 1], *own]
+        own = [*before.split("\n")[first_line(old) - 1 : old.lineno - 1], *own]
     if outside:
         return "\n".join(own)
-    above = lines[: _first(target) - 1]
+    above = lines[: first_line(target) - 1]
     below = [
         f"\n\n{ast.get_source_segment(after, node)}"
         for node in tree.body[tree.body.index(target) + 1 :]
@@ -100,7 +100,8 @@ def loses_definition(before: str, after: str) -> bool:
 def header(code: str) -> str:
     """The lines that the one definition in this code begins with, up to its body."""
     definition = only_definition(code)
-    return "".join(line + "\n" for line in code.split("\n")[: definition.body[0].lineno - 1]) if definition else ""
+    lines = code.split("\n")[: first_line(definition.body[0]) - 1] if definition else []
+    return "".join(f"{line}\n" for line in lines)
 
 
 def guarded(instruction: str, before: str, after: str) -> bool:
@@ -126,7 +127,7 @@ def up_to_guard(code: str) -> str:
     said = ast.get_docstring(definition) is not None and len(definition.body) > 1
     first = definition.body[int(said)]
     lines = code.split("\n")
-    return "\n".join([*lines[: first.lineno - 1], lines[first.lineno - 1][: first.col_offset] + "if "])
+    return "\n".join([*lines[: first_line(first) - 1], lines[first.lineno - 1][: first.col_offset] + "if "])
 
 
 def _conditions(tree: ast.AST, name: str) -> int:
@@ -148,7 +149,7 @@ def _with_docstring(own: list[str], old: Definition, target: Definition, before:
     said, body = ast.get_docstring(old), target.body[0]
     if not said or ast.get_docstring(target) is not None or re.search(r"doc|comment", instruction, re.IGNORECASE):
         return own
-    first = body.lineno - _first(target)
+    first = body.lineno - first_line(target)
     if first <= 0 or not own[first].strip():
         return own
     lost = before.split("\n")[old.body[0].lineno - 1 : old.body[0].end_lineno]
@@ -159,8 +160,10 @@ def _defines(node: ast.stmt) -> TypeGuard[Definition]:
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
 
 
-def _first(node: Definition) -> int:
-    return min([node.lineno, *(one.lineno for one in node.decorator_list)])
+def first_line(node: ast.stmt) -> int:
+    """The line that a statement begins on, its decorators included."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(one.lineno for one in decorators)])
 
 
 def _mentions(code: str, name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from lsp.chat.hunks import Hunk, hunks_between, keeping_lines
+from lsp.chat.editing.hunks import Hunk, hunks_between, keeping_lines
 from lsp.chat.requests import Range, selected_lines
 from lsp.documents import Document, split_lines
 from lsp.errors import MidlineError
