@@ -14,7 +14,7 @@ def variance(values):
     
 `;
 // Partly what the model suggests by itself, partly not.
-const TYPED = 'center = mean(values) if values else None';
+const TYPED = 'center = mean(values)';
 /** A key that brings nothing within this is one at which there is nothing to suggest. */
 const WAIT_MS = 3_000;
 /** What the server knows already, it answers within this; the rest the model computed. */

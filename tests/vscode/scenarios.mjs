@@ -224,6 +224,24 @@ async function chat_is_stopped_and_kept(bench) {
   await chat.locator('.empty').waitFor();
 }
 
+async function code_of_an_answer_is_applied(bench) {
+  await bench.write('target.py', 'x = 1\n');
+  await bench.edit('target.py', 1, 1);
+  await bench.command('midline: New Conversation');
+  const { chat } = bench;
+  await chat.getByRole('combobox').fill('Write a Python function double(x) that returns x times two.');
+  await bench.page.keyboard.press('Enter');
+  await chat.getByRole('button', { name: 'Stop' }).waitFor();
+  await chat.getByRole('button', { name: 'Send' }).waitFor();
+  await chat.getByRole('button', { name: 'Apply…' }).first().click();
+  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
+  assert.equal(bench.read('target.py'), 'x = 1\n', 'nothing is changed before it is accepted');
+  await bench.screenshot('apply');
+  await bench.page.keyboard.press('Control+Enter');
+  await bench.page.locator('.tab').filter({ hasText: 'midline: target.py' }).waitFor({ state: 'hidden' });
+  await bench.save('target.py', (text) => text.includes('def double') && text.includes('x = 1'));
+}
+
 async function an_edit_is_previewed_and_applied(bench) {
   const before = 'def half(x):\n    return x / 2\n';
   await bench.write('edited.py', before);
@@ -366,6 +384,7 @@ export const SCENARIOS = [
   a_cell_of_a_notebook_is_completed,
   chat_streams_and_cites,
   chat_is_stopped_and_kept,
+  code_of_an_answer_is_applied,
   an_edit_is_previewed_and_applied,
   a_commit_message_is_written,
   engine_killed_and_back,
