@@ -37,7 +37,7 @@ export async function measureKeys(bench) {
     await bench.page.waitForFunction(() => window.ghostTimes.ghost, null, { timeout: WAIT_MS }).catch(() => {});
     const { key: pressed, ghost } = await bench.page.evaluate(() => window.ghostTimes);
     if (ghost) {
-      keys.push({ pressed, ghost, server: serverTime(bench, pressed, ghost) });
+      keys.push({ pressed, ghost, ...answered(bench, pressed, ghost) });
     }
   }
   const measured = keys.filter(({ server }) => server !== undefined);
@@ -54,6 +54,8 @@ function figures(keys) {
     total_ms: percentiles(totals),
     server_ms: percentiles(servers),
     client_ms: percentiles(totals.map((total, index) => total - servers[index])),
+    // Of the client's part, what goes by before the server has the request; VS Code itself waits some 50 ms of it.
+    until_asked_ms: percentiles(keys.map(({ pressed, came }) => came - pressed)),
   };
 }
 
@@ -70,16 +72,16 @@ function watch() {
   new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
 }
 
-/** Milliseconds between the request that a ghost text answers and its answer, as the server saw them. */
-function serverTime(bench, pressed, ghost) {
+/** What the server logged of the request that a ghost text answers: when it came, and how long it took. */
+function answered(bench, pressed, ghost) {
   const wire = bench.wire().filter(({ time }) => time * 1000 >= pressed - 5 && time * 1000 <= ghost + 5);
   for (const { time, message } of wire.reverse().filter(({ direction }) => direction === 'out')) {
     const request = wire.find((one) => one.message.id === message.id && one.message.method === 'textDocument/inlineCompletion');
     if (request && message.result?.items?.length) {
-      return (time - request.time) * 1000;
+      return { came: request.time * 1000, server: (time - request.time) * 1000 };
     }
   }
-  return undefined;
+  return {};
 }
 
 function percentiles(values) {

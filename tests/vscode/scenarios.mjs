@@ -165,7 +165,7 @@ async function a_cell_of_a_notebook_is_completed(bench) {
   const cells = [cell('def fahrenheit(celsius):\n    return celsius * 9 / 5 + 32'), cell('print(fahr')];
   const metadata = { language_info: { name: 'python' } };
   await bench.write('cells.ipynb', JSON.stringify({ cells, metadata, nbformat: 4, nbformat_minor: 5 }));
-  await bench.page.locator('.explorer-folders-view .monaco-list-row').filter({ hasText: 'cells.ipynb' }).dblclick();
+  await (await bench.row('cells.ipynb')).dblclick();
   const second = bench.page.locator('.cell-editor-container .view-line').filter({ hasText: 'print(fahr' });
   await second.click();
   await bench.page.keyboard.press('End');

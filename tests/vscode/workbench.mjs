@@ -128,13 +128,19 @@ export class Workbench {
     await this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: title }).first().click();
   }
 
+  /** A file in the explorer, which doesn't see files that come while its watcher starts. */
+  async row(name) {
+    const row = this.page.locator('.explorer-folders-view .monaco-list-row').filter({ hasText: name });
+    await row.waitFor({ timeout: 5_000 }).catch(() => this.command('Refresh Explorer'));
+    return row;
+  }
+
   /** Open a file with the cursor in a line, from 1: at its end, or at a column, from 1. */
   async edit(name, line, column) {
     if (!(await this.page.locator('.explorer-folders-view').isVisible())) {
       await this.page.keyboard.press('Control+Shift+e');
     }
-    const row = this.page.locator('.explorer-folders-view .monaco-list-row').filter({ hasText: name });
-    await row.dblclick();
+    await (await this.row(name)).dblclick();
     await this.page.locator(`.tab.active[data-resource-name="${name}"]`).waitFor();
     await this.page.locator('.editor-instance .view-line').first().waitFor();
     await this.page.keyboard.press('Control+g');
