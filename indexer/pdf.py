@@ -6,16 +6,16 @@ little time. A failure is one line on stderr, exit code 1. Sections are those of
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import logging
-import resource
 import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
+
+from indexer.limits import limit_process
 
 DEADLINE_SECONDS = 90.0
 """After which whoever started it gives up waiting."""
@@ -143,24 +143,10 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
-def _limit() -> None:
-    """Take from this process what reading doesn't need."""
-    seconds = int(_SECONDS) + 15
-    limits = (
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_AS, _MEMORY_BYTES),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    )
-    for kind, most in limits:
-        with contextlib.suppress(ValueError, OSError):  # macOS refuses some; the caller's deadline holds anyhow
-            resource.setrlimit(kind, (most, most))
-
-
 def main() -> int:
     """Read what stdin holds; returns the exit code."""
     logging.disable()  # pypdf tells of every fault that it mends
-    _limit()
+    limit_process(int(_SECONDS) + 15, _MEMORY_BYTES)
     try:
         found = parts(sys.stdin.buffer.read())
     except NoTextError as error:

@@ -32,7 +32,7 @@ _DEFINITION_LINES = 12
 _CALLS, _CALLS_ASKED_FOR, _DEFINITIONS_ASKED_FOR = 3, 8, 2
 _ENCLOSING_LINES = 80
 # Of installed packages.
-_SHOWN_OFFERS, _OFFER_SHARE = 4, 0.2
+_SHOWN_OFFERS, _OFFERS_SHARE = 4, 0.8
 # In the units of a hit's score, chosen on the halves ``tune`` of bench/retrieval's questions.
 _NAMED, _CLASS_HEAD, _SCOPE, _LENGTH = 12.0, -3.0, 3.0, 1.5
 _USUAL_CHARS = 500
@@ -242,17 +242,7 @@ def _add_calls(symbol: str, library: Library, pieces: _Pieces, most: int) -> boo
 
 def _add_packages(asked: str, place: Place | None, library: Library, pieces: _Pieces) -> None:
     """What installed packages offer, where the question is about some."""
-    for hit in library.packages_for(asked, place)[:_SHOWN_OFFERS]:
-        pieces.add(
-            hit.path,
-            hit.start_line,
-            hit.text,
-            end=hit.end_line,
-            symbol=hit.symbol,
-            reason="an installed package",
-            score=hit.score,
-            share=_OFFER_SHARE,
-        )
+    _show(library.packages_for(asked, place)[:_SHOWN_OFFERS], pieces, "an installed package", share=_OFFERS_SHARE)
 
 
 def _add_mention(mention: Mention, asked: str, library: Library, pieces: _Pieces) -> None:
@@ -330,9 +320,9 @@ def _add_hits(asked: str, library: Library, pieces: _Pieces) -> None:
     _show(shown, pieces)
 
 
-def _show(hits: Sequence[Hit], pieces: _Pieces, reason: str = "") -> None:
-    """Take as much of each hit as there is room for all."""
-    most = _level([len(hit.text) for hit in hits], pieces.room)
+def _show(hits: Sequence[Hit], pieces: _Pieces, reason: str = "", share: float = 1.0) -> None:
+    """Take as much of each hit as there is room for all, in this share of what room is left."""
+    most = _level([len(hit.text) for hit in hits], int(pieces.room * share))
     for hit in hits:
         pieces.add(
             hit.path,

@@ -6,9 +6,7 @@ memory, little time and no files, and says no more than fits. A failure is one l
 
 from __future__ import annotations
 
-import contextlib
 import json
-import resource
 import sys
 from datetime import datetime
 from typing import Any
@@ -18,6 +16,8 @@ from jinja2.exceptions import TemplateError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from indexer.limits import limit_process
 
 MAX_OUTPUT_CHARS = 256 * 1024
 CPU_SECONDS = 4
@@ -76,23 +76,10 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _limit() -> None:
-    """Take from this process what a template doesn't need."""
-    limits = (
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_AS, _MEMORY_BYTES),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    )
-    for kind, most in limits:
-        with contextlib.suppress(ValueError, OSError):  # macOS refuses some; the caller's deadline holds anyhow
-            resource.setrlimit(kind, (most, most))
-
-
 def main() -> int:
     """Render what stdin holds; returns the exit code."""
     asked = json.load(sys.stdin)
-    _limit()
+    limit_process(CPU_SECONDS, _MEMORY_BYTES)
     try:
         text = render(asked["template"], asked["variables"], datetime.fromisoformat(asked["now"]))
     except (ValueError, MemoryError, RecursionError) as error:
