@@ -12,7 +12,7 @@ SETUP := $(PYTHON) .ci/bootstrap.py
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench debug clean
+.PHONY: help setup demo test vsix lint types format bench debug clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,10 @@ test: ## run every check: ruff, mypy, and the tests with the real model
 	export OMP_WAIT_POLICY=passive; \
 	section $(BIN)/pytest; \
 	[ -z "$$failed" ]
+
+# Needs node 20 or newer with npm, or the workbench that the tests of VS Code use.
+vsix: ## build the VS Code extension, build/midline-VERSION.vsix
+	@$(PYTHON) .ci/vsix.py --test
 
 lint: ## ruff: faults and formatting, changing nothing
 	@$(SETUP) --dev
@@ -68,5 +72,5 @@ debug: ## try it in Neovim, with every LSP message in midline-lsp.log
 	    +$(lastword $(subst :, ,$(DEMO))) $(firstword $(subst :, ,$(DEMO)))
 
 clean: ## remove what these commands made here; models and pip's cache stay
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist editors/vscode/node_modules editors/vscode/dist editors/vscode/build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -75,6 +75,12 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+@pytest.fixture(scope="session")
+def home_to_fill(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home without a model, for tests that install one later."""
+    return make_home(tmp_path_factory.mktemp("home"), None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _as_at_a_users() -> Iterator[None]:
     os.environ["OMP_WAIT_POLICY"] = "passive"

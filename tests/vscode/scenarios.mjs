@@ -1,0 +1,394 @@
+// What a user does, in the order in which they run: one workbench serves all of them.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { measureKeys } from './latency.mjs';
+import { until } from './workbench.mjs';
+
+const ABSOLUTE = 'def absolute(x):\n    """Return x without its sign, by an if and two returns."""\n    \n';
+const STORE = `"""Where measurements are kept until they are written."""
+
+
+class Store:
+    """Keeps what was measured."""
+
+    def __init__(self, file):
+        self.file = file
+        self.pending = []
+
+    def add(self, value):
+        """Keep a value until the next flush."""
+        self.pending.append(value)
+
+    def flush(self):
+        """Write what is pending to the file, and forget it."""
+        for value in self.pending:
+            self.file.write(f"{value}\\n")
+        self.pending = []
+`;
+
+/** The files of the project that the workbench opens. */
+export const PROJECT = { 'absolute.py': ABSOLUTE, 'store.py': STORE };
+
+/** A model is missing at the first start: the user is told so once, with the cure; once it is there, all works. */
+async function first_start_without_a_model(bench) {
+  const told = await bench.notification("isn't installed");
+  assert.match(await told.textContent(), /midline model pull qwen2\.5-coder/);
+  await bench.awaitStatus(/^warning midline/);
+  await bench.screenshot('no-model');
+  await told.getByRole('button', { name: 'Open Terminal' }).click();
+  const terminal = bench.page.locator('.terminal-wrapper .xterm-rows');
+  await until(async () => /model pull/.test((await terminal.textContent()) ?? ''), 'the command in the terminal');
+  assert.equal(fs.readdirSync(bench.models).length, 0, 'nothing is fetched by itself');
+  await bench.command('Terminal: Kill the Active Terminal Instance');
+  bench.installModel();
+  await bench.edit('absolute.py', 3);
+  await until(async () => {
+    await bench.page.keyboard.type('i'); // the server looks again when it is asked, though not at each key
+    await bench.page.waitForTimeout(500);
+    await bench.page.keyboard.press('Backspace');
+    return /^(loading|check|sync)/.test(await bench.status());
+  }, 'the model to be found');
+  await bench.awaitStatus(/^(check|sync) midline$/);
+}
+
+async function ghost_text_is_accepted_and_saved(bench) {
+  await bench.edit('absolute.py', 3);
+  await bench.page.keyboard.type('if ');
+  const ghost = await bench.awaitGhost();
+  assert.match(ghost, /x/);
+  await bench.screenshot('ghost');
+  await bench.page.keyboard.press('Tab');
+  await until(async () => !(await bench.ghost()).includes(ghost), 'the ghost to become text');
+  await until(() => accepted(bench).length > 0, 'the server to hear of it');
+  const id = accepted(bench)[0].message.params.arguments[0];
+  const text = `${ABSOLUTE.trimEnd()}\n    if ${suggested(bench, id)}\n`;
+  await bench.save('absolute.py', (saved) => saved === text);
+  return { text };
+}
+
+const executed = (bench, name) =>
+  bench.sent('workspace/executeCommand').filter(({ message }) => message.params.command === name);
+/** The text that the server suggested under an id; what is left of it after a key keeps the id. */
+const suggested = (bench, id) =>
+  bench.wire().flatMap(({ message }) => message.result?.items ?? []).findLast((item) => item.command?.arguments[0] === id).insertText;
+const accepted = (bench) => executed(bench, 'midline.accepted');
+
+async function typing_fast_cancels_what_is_outdated(bench) {
+  await bench.write('fast.py', 'def area(width, height):\n    \n');
+  await bench.edit('fast.py', 2);
+  const before = bench.sent('$/cancelRequest').length;
+  const asked = bench.sent('textDocument/inlineCompletion').length;
+  const line = 'result = width * height + width * height - width * height';
+  await bench.page.keyboard.type(line, { delay: 30 });
+  await bench.save('fast.py', (text) => text.includes(line)); // no key is lost, none comes twice
+  const requests = bench.sent('textDocument/inlineCompletion').length - asked;
+  const cancels = bench.sent('$/cancelRequest').length - before;
+  assert.ok(requests > 1, `${requests} requests`);
+  assert.ok(cancels > 0, 'outdated requests are cancelled');
+  await until(() => unanswered(bench).length === 0, () => `answers to ${unanswered(bench)}`);
+  return { requests, cancels };
+}
+
+/** Ids of requests for suggestions that the server has not answered. */
+function unanswered(bench) {
+  const answered = new Set(bench.wire().filter(({ direction }) => direction === 'out').map(({ message }) => message.id));
+  return bench.sent('textDocument/inlineCompletion').map(({ message }) => message.id).filter((id) => !answered.has(id));
+}
+
+async function a_word_is_accepted_and_told(bench) {
+  await bench.write('words.py', 'def greet(name):\n    """Print hello and the name."""\n    \n');
+  await bench.edit('words.py', 3);
+  await bench.page.keyboard.type('print(');
+  const ghost = await bench.awaitGhost();
+  const told = executed(bench, 'midline.partlyAccepted').length;
+  const [{ message }] = await until(async () => {
+    await bench.page.keyboard.press('Control+ArrowRight'); // the first words may be single characters, which look like keys
+    await bench.page.waitForTimeout(500);
+    const all = executed(bench, 'midline.partlyAccepted').slice(told);
+    return all.length && all;
+  }, 'the server to hear of a part');
+  const [id, characters] = message.params.arguments;
+  assert.equal(typeof id, 'string');
+  assert.ok(characters > 1 && characters < ghost.length, `${characters} of ${ghost.length}`);
+  return { ghost, characters };
+}
+
+async function keys_until_ghost_text(bench) {
+  return measureKeys(bench);
+}
+
+/** How long VS Code waited for the extension, as VS Code itself tells it. */
+async function activation_is_measured(bench) {
+  await bench.command('Developer: Show Running Extensions');
+  const row = bench.page.locator('.runtime-extensions-editor .extension').filter({ hasText: 'midline' });
+  const text = (await row.locator('.activation-time').textContent()) ?? '';
+  const activation_ms = Number(/(\d+)\s*ms/.exec(text)?.[1]);
+  assert.ok(Number.isFinite(activation_ms), text);
+  await bench.page.keyboard.press('Escape');
+  await row.waitFor({ state: 'hidden' });
+  return { activation_ms };
+}
+
+async function status_tells_figures_and_switches(bench) {
+  await bench.edit('absolute.py', 1);
+  await bench.awaitStatus(/^check midline$/);
+  await bench.page.locator('.statusbar-item[id="midline.midline.midline.status"]').hover();
+  const hover = bench.page.locator('.monaco-hover').filter({ hasText: 'Memory' });
+  await hover.waitFor();
+  const text = await hover.textContent();
+  for (const row of ['Model', 'qwen2.5-coder', 'Tokens computed', 'median', 'Accepted', 'GB']) {
+    assert.ok(text.includes(row), `${row} in ${text}`);
+  }
+  await bench.screenshot('status');
+  await bench.command('midline: Switch Suggestions On or Off in This Language');
+  await bench.awaitStatus(/^circle-slash midline$/);
+  await bench.command('midline: Switch Suggestions On or Off in This Language');
+  await bench.awaitStatus(/^check midline$/);
+  await bench.command('midline: Snooze Suggestions…');
+  await bench.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: /^5 minutes/ }).first().click();
+  await bench.awaitStatus(/^bell-slash midline 5/);
+  const asked = bench.sent('textDocument/inlineCompletion').length;
+  await bench.edit('absolute.py', 1);
+  await bench.page.keyboard.type('  # quiet');
+  await until(() => bench.sent('textDocument/didChange').at(-1)?.message.params.textDocument.uri.endsWith('absolute.py'), 'the text');
+  assert.equal(bench.sent('textDocument/inlineCompletion').length, asked, 'nothing is asked for');
+  await bench.command('midline: Snooze Suggestions…');
+  await bench.awaitStatus(/^check midline$/);
+  return { hover: text };
+}
+
+/** A notebook's cells are documents of their own. */
+async function a_cell_of_a_notebook_is_completed(bench) {
+  const cell = (source) => ({ cell_type: 'code', execution_count: null, metadata: {}, outputs: [], source });
+  const cells = [cell('def fahrenheit(celsius):\n    return celsius * 9 / 5 + 32'), cell('print(fahr')];
+  const metadata = { language_info: { name: 'python' } };
+  await bench.write('cells.ipynb', JSON.stringify({ cells, metadata, nbformat: 4, nbformat_minor: 5 }));
+  await (await bench.row('cells.ipynb')).dblclick();
+  const second = bench.page.locator('.cell-editor-container .view-line').filter({ hasText: 'print(fahr' });
+  await second.click();
+  await bench.page.keyboard.press('End');
+  await bench.page.keyboard.type('e');
+  const ghost = await bench.awaitGhost();
+  await bench.screenshot('notebook');
+  const taken = accepted(bench).length;
+  await bench.page.keyboard.press('Tab');
+  await until(() => accepted(bench).length > taken, 'the suggestion to be accepted');
+  return { ghost };
+}
+
+async function chat_streams_and_cites(bench) {
+  await bench.edit('store.py', 4);
+  await bench.command('midline: Open Chat');
+  const { chat } = bench;
+  const area = chat.getByRole('combobox');
+  const offered = chat.getByRole('option').filter({ hasText: '@store.py' });
+  await until(async () => {
+    await area.fill('@sto');
+    await area.pressSequentially('r'); // completion follows the keys
+    return offered.waitFor({ timeout: 5_000 }).then(() => true, () => false); // VS Code may load a new page twice
+  }, 'completion of a mention');
+  await bench.screenshot('chat-mention');
+  await area.press('Enter');
+  await area.pressSequentially('What does Store.flush do? Cite the source.');
+  await area.press('Enter');
+  await chat.getByRole('button', { name: 'Stop' }).waitFor();
+  await until(async () => (await chat.locator('article.assistant .body').count()) > 0, 'the answer to begin');
+  await chat.getByRole('button', { name: 'Send' }).waitFor();
+  const answer = (await chat.locator('article.assistant .body').last().textContent()) ?? '';
+  const pieces = bench.wire().filter(({ message }) => message.method === '$/progress' && message.params.value.kind === 'answer');
+  assert.ok(pieces.length > 1, 'the answer came in pieces');
+  assert.match(answer, /pending|flush|write/i);
+  await bench.screenshot('chat');
+  await chat.locator('.sources button.citation').first().click();
+  await bench.page.locator('.tab.active[data-resource-name="store.py"]').waitFor();
+  const place = await until(async () => /^Ln \d+.*selected/.test(await bench.position()) && bench.position(), 'the cited lines selected');
+  return { answer, place };
+}
+
+async function chat_is_stopped_and_kept(bench) {
+  await bench.command('midline: Open Chat');
+  const { chat } = bench;
+  await chat.getByRole('combobox').fill('Explain in many words how files are written in Python.');
+  await bench.page.keyboard.press('Enter');
+  await until(async () => ((await chat.locator('article[aria-busy] .body').textContent().catch(() => '')) ?? '').length > 20, 'some of the answer');
+  await chat.getByRole('button', { name: 'Stop' }).click();
+  await chat.locator('.note').filter({ hasText: 'Stopped' }).waitFor();
+  await bench.command('midline: Conversations…');
+  await chat.locator('.conversations button.title').first().waitFor();
+  await bench.screenshot('conversations');
+  await chat.locator('.conversations button.title').first().click();
+  await until(async () => (await chat.locator('article.user').count()) === 2, 'both questions, as they were kept');
+  await bench.command('midline: New Conversation');
+  await chat.locator('.empty').waitFor();
+}
+
+async function code_of_an_answer_is_applied(bench) {
+  await bench.write('target.py', 'x = 1\n');
+  await bench.edit('target.py', 1, 1);
+  await bench.command('midline: New Conversation');
+  const { chat } = bench;
+  await chat.getByRole('combobox').fill('Write a Python function double(x) that returns x times two.');
+  await bench.page.keyboard.press('Enter');
+  await chat.getByRole('button', { name: 'Stop' }).waitFor();
+  await chat.getByRole('button', { name: 'Send' }).waitFor();
+  await chat.getByRole('button', { name: 'Apply…' }).first().click();
+  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
+  assert.equal(bench.read('target.py'), 'x = 1\n', 'nothing is changed before it is accepted');
+  await bench.screenshot('apply');
+  await bench.page.keyboard.press('Control+Enter');
+  await bench.page.locator('.tab').filter({ hasText: 'midline: target.py' }).waitFor({ state: 'hidden' });
+  await bench.save('target.py', (text) => text.includes('def double') && text.includes('x = 1'));
+}
+
+async function an_edit_is_previewed_and_applied(bench) {
+  const before = 'def half(x):\n    return x / 2\n';
+  await bench.write('edited.py', before);
+  await bench.edit('edited.py', 2, 1);
+  await bench.command('midline: Edit…');
+  const input = bench.page.locator('.quick-input-widget input[type="text"]');
+  await input.waitFor();
+  await input.fill('Add a docstring: Return half of x.');
+  await bench.page.keyboard.press('Enter');
+  await bench.page.locator('.tab.active').filter({ hasText: 'midline: edited.py' }).waitFor();
+  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
+  await bench.screenshot('edit');
+  assert.equal(bench.read('edited.py'), before, 'nothing is changed before it is accepted');
+  await bench.page.locator('.editor-actions .action-label[aria-label*="Accept the Edit"]').click();
+  await bench.page.locator('.tab').filter({ hasText: 'midline: edited.py' }).waitFor({ state: 'hidden' });
+  await bench.save('edited.py', (text) => text.includes('"""'));
+  const text = bench.read('edited.py');
+  assert.match(text, /def half\(x\):/);
+  assert.match(text, /return x \/ 2/);
+  // The second one is discarded, with a key: the file stays as it is.
+  await bench.edit('edited.py', 1);
+  await bench.command('midline: Edit…');
+  await input.waitFor();
+  await input.fill('Rename the parameter x to number.');
+  await bench.page.keyboard.press('Enter');
+  await bench.page.locator('.tab.active').filter({ hasText: 'midline: edited.py' }).waitFor();
+  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
+  await bench.page.keyboard.press('Escape');
+  await bench.page.locator('.tab').filter({ hasText: 'midline: edited.py' }).waitFor({ state: 'hidden' });
+  assert.equal(bench.read('edited.py'), text);
+  return { text };
+}
+
+async function a_commit_message_is_written(bench) {
+  await bench.write('added.py', 'def triple(x):\n    return 3 * x\n');
+  execFileSync('git', ['add', 'added.py'], { cwd: bench.workspace });
+  await bench.command('Source Control: Focus on Changes View');
+  const button = bench.page.locator('.scm-view, .pane-header').locator('[aria-label*="Write a Commit Message"]').first();
+  await bench.page.locator('.scm-input').first().hover();
+  await button.click();
+  const input = bench.page.locator('.scm-input .view-lines').first();
+  const message = await until(async () => ((await input.textContent()) ?? '').trim(), 'a message in the input');
+  assert.ok(message.length > 5, message);
+  await bench.screenshot('commit');
+  return { message };
+}
+
+async function engine_killed_and_back(bench) {
+  await bench.edit('absolute.py', 1);
+  await bench.awaitStatus(/^check midline$/);
+  const { pid } = bench.serverStatus().engine;
+  process.kill(pid, 'SIGKILL');
+  await bench.awaitStatus(/^(loading|error|warning) midline/);
+  await bench.screenshot('engine-killed');
+  await bench.awaitStatus(/^(check|sync) midline$/);
+  assert.notEqual(bench.serverStatus().engine.pid, pid);
+  await bench.write('after.py', 'def double(x):\n    """Return x times two."""\n    \n');
+  await bench.edit('after.py', 3);
+  await bench.page.keyboard.type('ret');
+  return { ghost: await bench.awaitGhost() };
+}
+
+/** A server that is killed in the middle of an answer: the chat says so, and the next question is answered. */
+async function server_killed_during_a_chat(bench) {
+  await bench.command('midline: New Conversation');
+  const { chat } = bench;
+  await chat.getByRole('combobox').fill('Explain in many words how lists work in Python.');
+  await bench.page.keyboard.press('Enter');
+  await until(async () => ((await chat.locator('article[aria-busy] .body').textContent().catch(() => '')) ?? '').length > 10, 'some of the answer');
+  process.kill(serverPid(bench), 'SIGKILL');
+  await chat.getByRole('alert').filter({ hasText: 'stopped' }).waitFor();
+  await bench.screenshot('server-killed');
+  await bench.awaitStatus(/^(check|sync) midline$/);
+  await chat.getByRole('combobox').fill('Say hello.');
+  await bench.page.keyboard.press('Enter');
+  await until(async () => ((await chat.locator('article.assistant .body').last().textContent()) ?? '').length > 2, 'the next answer');
+  await chat.getByRole('button', { name: 'Send' }).waitFor();
+}
+
+/** The process that serves this editor: the one whose parent is the extension host, which says its own id. */
+function serverPid(bench) {
+  const { processId } = bench.sent('initialize').at(-1).message.params;
+  const children = execFileSync('pgrep', ['-P', String(processId), '-f', 'midline serve'], { encoding: 'utf8' });
+  return Number(children.trim().split('\n').at(-1));
+}
+
+/** A program that ends at once is not started for ever, and one that is missing is asked for. */
+async function bad_programs_are_told_once_with_the_cure(bench) {
+  const broken = path.join(bench.root, 'broken');
+  fs.writeFileSync(broken, '#!/bin/sh\necho "no module named lsp" >&2\nexit 1\n', { mode: 0o755 });
+  await bench.setPath(broken);
+  const told = await bench.notification('stopped five times');
+  await bench.awaitStatus(/^error midline$/);
+  await bench.screenshot('crash-loop');
+  assert.equal(await bench.page.locator('.notification-toast').filter({ hasText: 'midline' }).count(), 1);
+  await told.getByRole('button', { name: 'Show Output' }).waitFor();
+  await bench.clearNotifications();
+  await bench.setPath(path.join(bench.root, 'nowhere'));
+  const missing = await bench.notification('no program that can be run');
+  await missing.getByRole('button', { name: 'Set Up…' }).click();
+  await bench.page.locator('.getting-started-category, .gettingStartedDetailsContent').filter({ hasText: 'Install midline' }).first().waitFor();
+  await bench.screenshot('walkthrough');
+  await bench.clearNotifications();
+  await bench.setPath('');
+  await bench.awaitStatus(/^(check|sync) midline$/);
+}
+
+/** In restricted mode, nothing that lies in the workspace is run, and suggestions work all the same. */
+async function untrusted_workspace_runs_nothing_of_its_own(bench) {
+  const folder = path.join(bench.root, 'untrusted');
+  const ran = path.join(bench.root, 'ran');
+  const evil = `#!/bin/sh\ntouch ${ran}\nexit 1\n`;
+  for (const file of ['.venv/bin/midline', 'evil']) {
+    fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
+    fs.writeFileSync(path.join(folder, file), evil, { mode: 0o755 });
+  }
+  fs.mkdirSync(path.join(folder, '.vscode'));
+  fs.writeFileSync(path.join(folder, '.vscode', 'settings.json'), JSON.stringify({ 'midline.path': path.join(folder, 'evil') }));
+  fs.writeFileSync(path.join(folder, 'half.py'), 'def half(x):\n    """Return x divided by two."""\n    \n');
+  await bench.set({ 'security.workspace.trust.enabled': true, 'security.workspace.trust.startupPrompt': 'never' });
+  await bench.open(folder);
+  await bench.page.getByText('Restricted Mode').first().waitFor();
+  await bench.awaitStatus(/^(check|sync) midline$/);
+  await bench.edit('half.py', 3);
+  await bench.page.keyboard.type('ret');
+  const ghost = await bench.awaitGhost();
+  await bench.screenshot('restricted');
+  assert.ok(!fs.existsSync(ran), 'a program of the workspace ran');
+  return { ghost };
+}
+
+export const SCENARIOS = [
+  first_start_without_a_model,
+  ghost_text_is_accepted_and_saved,
+  typing_fast_cancels_what_is_outdated,
+  a_word_is_accepted_and_told,
+  keys_until_ghost_text,
+  activation_is_measured,
+  status_tells_figures_and_switches,
+  a_cell_of_a_notebook_is_completed,
+  chat_streams_and_cites,
+  chat_is_stopped_and_kept,
+  code_of_an_answer_is_applied,
+  an_edit_is_previewed_and_applied,
+  a_commit_message_is_written,
+  engine_killed_and_back,
+  server_killed_during_a_chat,
+  bad_programs_are_told_once_with_the_cure,
+  untrusted_workspace_runs_nothing_of_its_own,
+];
