@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,18 @@ def file(midline_home: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def editor(shared_editor: Editor, file: Path) -> Editor:
+def editor(shared_editor: Editor, file: Path) -> Iterator[Editor]:
     shared_editor.keys("<C-\\><C-n>")
     shared_editor.nvim.command("silent! only!")
     shared_editor.open_alone(file)
     shared_editor.nvim.command("Midline disable")
     shared_editor.wait(lambda: shared_editor.lua("return #vim.lsp.get_clients({ bufnr = 0 })") == 1, "the server")
     shared_editor.wait(lambda: request(shared_editor, "midline/status", {})["index"]["files"], "the index")
-    return shared_editor
+    yield shared_editor
+    # Each test's folder has a server of its own; those who have the editor next count on one.
+    shared_editor.keys("<C-\\><C-n>")
+    shared_editor.lua("for _, client in ipairs(vim.lsp.get_clients()) do client:stop() end")
+    shared_editor.wait(lambda: not shared_editor.servers(), "the server to end")
 
 
 def chat(editor: Editor) -> str:
