@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import platformdirs
@@ -94,8 +94,8 @@ def start(neovim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     isolate(monkeypatch, tmp_path / "xdg")
     editors: list[Editor] = []
 
-    def start_editor(*files: Path, setup: str | None = SETUP) -> Editor:
-        editors.append(Editor(neovim, setup, files))
+    def start_editor(*files: Path, setup: str | None = SETUP, before: str = "", words: Sequence[str] = ()) -> Editor:
+        editors.append(Editor(neovim, setup, files, before=before, words=words))
         return editors[-1]
 
     yield start_editor

@@ -65,6 +65,8 @@ class Editor:
         program: Neovim's path.
         setup: Lua arguments of the plugin's ``setup``; None leaves it out.
         files: what to open.
+        before: Lua that runs before the plugin is loaded.
+        words: of the command that Neovim is started by, such as ``unshare``.
         size: of the screen, in columns and lines.
         ui: options of ``nvim_ui_attach``.
     """
@@ -75,6 +77,8 @@ class Editor:
         setup: str | None,
         files: Sequence[Path] = (),
         size: tuple[int, int] = (100, 40),
+        before: str = "",
+        words: Sequence[str] = (),
         **ui: bool,
     ) -> None:
         arguments = [
@@ -84,8 +88,10 @@ class Editor:
             "-n",
             "--cmd",
             f"set runtimepath^={PLUGIN} messagesopt=wait:0,history:500",
+            "--cmd",
+            f"lua {before}",
         ]
-        self.nvim = pynvim.attach("child", argv=[str(program), *arguments])
+        self.nvim = pynvim.attach("child", argv=[*words, str(program), *arguments])
         self.process = psutil.Process(self.nvim.funcs.getpid())
         self.nvim.ui_attach(*size, rgb=True, **ui)
         self.lua(_RECORD_MESSAGES)

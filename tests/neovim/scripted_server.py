@@ -18,6 +18,7 @@ function(dispatchers)
     end
     error('nothing was asked')
   end
+  _G.notify = dispatchers.notification
   _G.tell = function(value)
     local params = { token = open().params.partialResultToken, value = value }
     dispatchers.notification('$/progress', params)
@@ -112,6 +113,10 @@ class Server:
         """Send pieces of the answer to the request that is open."""
         for value in values:
             self.editor.lua("_G.tell(...)", value)
+
+    def notify(self, method: str, params: Any) -> None:
+        """Send what nobody asked for."""
+        self.editor.lua("local method, params = ... _G.notify(method, params)", method, params)
 
     def answer(self, result: Any) -> None:
         """Answer the request that is open."""

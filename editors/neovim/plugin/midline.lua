@@ -1,4 +1,4 @@
--- Commands and <Plug> maps; nothing of midline is loaded before one of them is used.
+-- Commands and <Plug> maps; nothing of midline is loaded before one of them is used, or `vim.g.midline` asks for it.
 if vim.g.loaded_midline then
   return
 end
@@ -30,4 +30,8 @@ for name, call in pairs({
   ['previous'] = [[<Cmd>lua require('midline').previous()<CR>]],
 }) do
   vim.keymap.set('i', ('<Plug>(midline-%s)'):format(name), call, { desc = 'midline: ' .. name })
+end
+
+if vim.g.midline ~= nil and not require('midline').is_setup then
+  require('midline').setup()
 end

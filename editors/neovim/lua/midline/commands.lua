@@ -1,6 +1,7 @@
 --- The subcommands of :Midline, each a function of what stands behind its name, and of the range.
 local midline = require('midline')
 local describe = require('midline.status').describe
+local statusline = require('midline.statusline')
 local suggestion = require('midline.suggestion')
 
 local M = {}
@@ -65,11 +66,13 @@ end
 
 function M.all.enable()
   suggestion.enabled = true
+  statusline.announce()
 end
 
 function M.all.disable()
   suggestion.enabled = false
   suggestion.clear()
+  statusline.announce()
 end
 
 function M.all.chat(message, range)

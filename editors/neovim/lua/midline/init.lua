@@ -1,4 +1,5 @@
 --- midline in Neovim: starts the server, shows what it suggests, answers and edits, and says how it is doing.
+local statusline = require('midline.statusline')
 local suggestion = require('midline.suggestion')
 
 local M = {}
@@ -13,6 +14,7 @@ M.config = {
   root_markers = { 'midline.toml', '.git', 'pyproject.toml', 'package.json', 'Cargo.toml', 'go.mod' },
   settings = {}, -- as in midline.toml
   enabled = true,
+  ghost_text = true,
   debounce_ms = 100, -- Neovim 0.11 only; the built-in of 0.12 has its own 200
   keymaps = {
     accept = '<Tab>',
@@ -52,7 +54,6 @@ M.config = {
 
 M.is_setup = false
 M.built_in = vim.lsp.inline_completion ~= nil
-local states = {} ---@type table<integer, string> of the engine, by client
 
 --- Say something to the user.
 ---@param message string
@@ -74,6 +75,7 @@ end
 --- Start the server for the buffers that are open and those to come, or say why not.
 function M.start()
   local problem = M.problem()
+  statusline.fail(problem and 'failed' .. require('midline.status').few(problem))
   if problem then
     vim.schedule(function() -- at startup there is nothing yet to show it on
       M.notify(problem, vim.log.levels.ERROR)
@@ -86,7 +88,10 @@ end
 local function attach(client, buf)
   suggestion.attach(buf)
   require('midline.cursor').attach(client, buf)
-  if M.built_in then
+  statusline.fail(nil)
+  if not M.config.ghost_text then
+    return
+  elseif M.built_in then
     vim.lsp.inline_completion.enable(true, { bufnr = buf })
   else
     require('midline.ghost').attach(client, buf, M.config.debounce_ms)
@@ -119,9 +124,8 @@ local function lsp_config()
     settings = settings,
     handlers = {
       ['midline/statusChanged'] = function(_, status, ctx)
-        local before = states[ctx.client_id]
-        states[ctx.client_id] = status.engine.state
-        vim.cmd.redrawstatus({ bang = true })
+        local before = statusline.engine_state(ctx.client_id)
+        statusline.tell(ctx.client_id, status)
         if status.engine.state == 'ready' and before ~= 'busy' and before ~= 'ready' then
           suggestion.ask_again() -- somebody may have been typing while the model loaded
         end
@@ -146,14 +150,15 @@ local function lsp_config()
       require('midline.actions').watch(client)
     end,
     on_attach = attach,
-    on_exit = function(_, _, client_id)
-      states[client_id] = nil
-      local stream = package.loaded['midline.stream']
-      if stream then
-        vim.schedule(function()
+    on_exit = function(code, signal, client_id)
+      vim.schedule(function()
+        statusline.forget(client_id)
+        statusline.fail((code ~= 0 or signal ~= 0) and 'failed: the server has ended' or nil)
+        local stream = package.loaded['midline.stream']
+        if stream then
           stream.client_gone(client_id)
-        end)
-      end
+        end
+      end)
     end,
   }
 end
@@ -188,13 +193,14 @@ end
 local applies = { next = attached, previous = attached }
 
 --- Configure midline and start it for the buffers it is meant for. See |midline-setup|.
----@param opts? midline.Config
+---@param opts? midline.Config what is left out is as in `vim.g.midline`, or else by default
 function M.setup(opts)
   if vim.fn.has('nvim-0.11') == 0 then
     return M.notify('needs Neovim 0.11 or later.', vim.log.levels.ERROR)
   end
   vim.validate('opts', opts, 'table', true)
-  opts = opts or {}
+  vim.validate('vim.g.midline', vim.g.midline, 'table', true)
+  opts = vim.tbl_deep_extend('force', vim.g.midline or {}, opts or {})
   for key in pairs(opts) do
     if M.config[key] == nil and key ~= 'filetypes' then
       M.notify(('setup() has no option `%s`; see :help midline-setup.'):format(key), vim.log.levels.WARN)
@@ -241,11 +247,18 @@ function M.client()
   return vim.lsp.get_clients({ name = NAME, bufnr = 0 })[1] or vim.lsp.get_clients({ name = NAME })[1]
 end
 
---- The engine's state for a status line: starting, ready, busy, restarting, failed, disabled, or '' without a server.
+--- The engine's state: starting, ready, busy, restarting, failed, disabled, or '' without a server.
 ---@return string
 function M.engine_state()
   local client = M.client()
-  return client and states[client.id] or ''
+  return client and statusline.engine_state(client.id) or ''
+end
+
+--- How midline is doing in a buffer, for a status line. See |midline-statusline|.
+---@param buf? integer default: the current one
+---@return string # '' where there is nothing to say
+function M.status(buf)
+  return statusline.text(buf or vim.api.nvim_get_current_buf())
 end
 
 --- What `:Midline NAME …` does; without a name, `status`.

@@ -3,6 +3,44 @@ local suggestion = require('midline.suggestion')
 
 local M = {}
 
+local FEW_CHARS = 40
+
+--- The beginning of a text, up to where its first sentence ends.
+---@param text any
+---@return string # with a colon before it; '' where there is no text
+function M.few(text)
+  if type(text) ~= 'string' or text == '' then
+    return ''
+  end
+  local sentence = vim.split(text, '[.:;]%s')[1]:gsub('%.$', '')
+  local is_long = vim.fn.strchars(sentence) > FEW_CHARS
+  return ': ' .. (is_long and vim.fn.strcharpart(sentence, 0, FEW_CHARS - 1) .. '…' or sentence)
+end
+
+---@param share any from 0 to 1
+---@return string
+local function percent(share)
+  return type(share) == 'number' and share > 0 and share < 1 and (' %d %%'):format(100 * share) or ''
+end
+
+--- In a few words, for a status line.
+---@param status table as `midline/status` answers
+---@param most integer files that were to come at most since indexing began
+---@return string
+function M.brief(status, most)
+  local engine, index = status.engine or {}, status.index or {}
+  if engine.state == 'starting' or engine.state == 'restarting' then
+    return 'loading' .. percent(engine.progress)
+  elseif engine.state == 'failed' or engine.state == 'disabled' then
+    return (engine.state == 'failed' and 'failed' or 'off') .. M.few(engine.detail)
+  elseif engine.state == 'busy' then
+    return 'writing…'
+  elseif most > 0 then
+    return 'indexing' .. percent(1 - index.pending / most)
+  end
+  return engine.state or ''
+end
+
 --- One line of numbers, from the fields of `values` in the order given; what is unknown is a dash.
 local function line(template, values, fields)
   local numbers = vim.tbl_map(function(field)

@@ -7,7 +7,7 @@
 local M = {}
 
 local METHOD = 'textDocument/inlineCompletion'
-local INVOKED = 1 -- InlineCompletionTriggerKind
+local INVOKED, AUTOMATIC = 1, 2 -- InlineCompletionTriggerKind
 
 M.enabled = true
 
@@ -38,6 +38,7 @@ local current ---@type midline.Suggestion?
 local pending ---@type midline.Pending?
 local dismissed ---@type { buf: integer, tick: integer }?
 local wished ---@type { buf: integer, tick: integer, step: integer }? an explicit request that is to be sent
+local unwatched = setmetatable({}, { __mode = 'k' }) ---@type table<vim.lsp.Client, function> each client's own `request`
 
 ---@return midline.Place
 local function here()
@@ -116,6 +117,19 @@ local function read(item, place, client)
     replaced = math.max(0, byte(item.range['end']) - #place.before)
   end
   return { place = place, text = text, replaced = replaced, client = client, command = item.command }
+end
+
+--- Reads an answer to a request made at `place`.
+---@param result any
+---@param place midline.Place
+---@param client vim.lsp.Client
+---@return midline.Suggestion[]
+local function read_all(result, place, client)
+  local found = {}
+  for _, item in ipairs(result and (result.items or result) or {}) do
+    found[#found + 1] = read(item, place, client)
+  end
+  return found
 end
 
 ---@param suggestion midline.Suggestion?
@@ -283,14 +297,10 @@ function M.accept(part)
 end
 
 --- Show what the server suggests.
----@param items table[]
+---@param choices midline.Suggestion[]
 ---@param asked midline.Pending
 ---@param wish? { step: integer } of the user who asked for it
-local function answer(items, asked, wish)
-  local choices = {} ---@type midline.Suggestion[]
-  for _, item in ipairs(items) do
-    choices[#choices + 1] = read(item, asked.place, asked.client)
-  end
+local function answer(choices, asked, wish)
   local first, shown = choices[1], current
   local rest = first and inserting() and rest_of(first)
   if not first then
@@ -311,6 +321,7 @@ end
 ---@param client vim.lsp.Client
 function M.watch(client)
   local request = client.request
+  unwatched[client] = request
   ---@diagnostic disable-next-line: duplicate-set-field
   client.request = function(self, method, params, handler, buf)
     if method ~= METHOD or not handler then
@@ -344,10 +355,32 @@ function M.watch(client)
         end
         return handler(err, result, ctx)
       end
-      answer(result and (result.items or result) or {}, asked, wish)
+      answer(read_all(result, place, client), asked, wish)
     end, buf)
     asked.id = id
     return sent, id
+  end
+end
+
+--- Ask for what somebody else shows, such as a menu; what is shown here stays.
+---@param client vim.lsp.Client
+---@param fn fun(suggestions: midline.Suggestion[]) not called once it was cancelled
+---@return fun() cancel
+function M.fetch(client, fn)
+  local place = here()
+  local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
+  ---@diagnostic disable-next-line: inject-field
+  params.context = { triggerKind = AUTOMATIC }
+  local sent, id = unwatched[client](client, METHOD, params, function(_, result)
+    fn(read_all(result, place, client))
+  end, place.buf)
+  if not sent then
+    fn({})
+  end
+  return function()
+    if id then
+      client:cancel_request(id)
+    end
   end
 end
 
