@@ -194,6 +194,8 @@ class Document(TextDocument):
             super().__init__("", None, version, language_id)
             self.uri = uri
         self.fs_path = path_of(uri)
+        self.notebook = ""
+        """The URI of the notebook whose cell it is."""
         if self.fs_path:
             self.path = str(self.fs_path)  # pygls cuts paths at a semicolon
         self._position_codec = _Codec(position_encoding)
@@ -202,6 +204,11 @@ class Document(TextDocument):
     def sibling(self, uri: str, text: str = "") -> Document:
         """A document that isn't open, with positions in the same units."""
         return Document(uri, text, position_encoding=self.position_codec.encoding)
+
+    @property
+    def file(self) -> Path | None:
+        """The file that holds its text: its own, or its notebook's; None where it is in none."""
+        return self.fs_path or path_of(self.notebook)
 
     @property
     def language(self) -> str:
@@ -315,6 +322,19 @@ class DocumentStore(Workspace):
         language_id: str | None = None,
     ) -> Document:
         return Document(doc_uri, source, version, language_id, self.position_encoding)
+
+    def put_text_document(self, text_document: types.TextDocumentItem, notebook_uri: str | None = None) -> None:
+        """Keep a document that was opened, by itself or as a cell of a notebook."""
+        super().put_text_document(text_document, notebook_uri)
+        if notebook_uri and (document := self.opened(text_document.uri)):
+            document.notebook = notebook_uri
+
+    def update_notebook_document(self, params: types.DidChangeNotebookDocumentParams) -> None:
+        """Apply a client's change; one to a notebook that it never opened is logged and otherwise ignored."""
+        if self.get_notebook_document(notebook_uri=params.notebook_document.uri) is None:
+            logger.warning("Ignoring a change to %s, which was never opened.", params.notebook_document.uri)
+        else:
+            super().update_notebook_document(params)
 
     def update_text_document(
         self,

@@ -28,6 +28,7 @@ from lsp.completion.menu import TRIGGERS, Menu
 from lsp.documents import Cursor, Document, DocumentStore, path_of
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
+from lsp.notebooks import SYNC, earlier_cells, follow_notebooks
 from lsp.progress import IndexProgress, WorkProgress, show_load
 from lsp.protocol import Protocol, requested_cursor
 from lsp.session import Outbox, Session, watch_parent
@@ -44,11 +45,12 @@ class MidlineServer(LanguageServer):
     """The server, with what the editor said about itself."""
 
     def __init__(self) -> None:
-        super().__init__("midline", __version__, protocol_cls=Protocol)
+        super().__init__("midline", __version__, protocol_cls=Protocol, notebook_document_sync=SYNC)
         self.session = Session(Outbox(self.warn, self.on_state, self.on_index, self.on_partial))
         self.chat_model = ChatModel(self.session)
         self.chat = Chat(self.session, self.chat_model, self.warn, self.on_chat)
         self.edits = Edits(self.session, self.chat_model)
+        self.session.earlier_cells = lambda uri: earlier_cells(self.documents, uri)
         self.session.chat_status = lambda: self.chat.status() | {"edits": self.edits.counts}
         self.options: Any = None  # the settings that the editor sent last
         self.menu: Menu | None = None
@@ -56,11 +58,16 @@ class MidlineServer(LanguageServer):
         self.load_progress = WorkProgress(self)
         self.index_progress = IndexProgress(WorkProgress(self))
 
-    def document(self, uri: str) -> Document | None:
-        """The open document of this URI."""
+    @property
+    def documents(self) -> DocumentStore:
+        """The open documents."""
         workspace = self.workspace
         assert isinstance(workspace, DocumentStore)
-        return workspace.opened(uri)
+        return workspace
+
+    def document(self, uri: str) -> Document | None:
+        """The open document of this URI."""
+        return self.documents.opened(uri)
 
     def warn(self, message: str) -> None:
         """Show the user a warning."""
@@ -199,6 +206,8 @@ def make_server() -> MidlineServer:
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
         server.session.closed(params.text_document.uri)
+
+    follow_notebooks(server, server.session, server.document)
 
     @server.feature("midline/cursorMoved")
     async def cursor_moved(params: Any) -> None:

@@ -86,7 +86,13 @@ class Session:
         self._completer: Completer | None = None
         self.index = WorkspaceIndex(self._on_index, self._warn_once)
         self.recent = RecentEdits()
-        self._context = WorkspaceContext(self.recent, lambda: self.index.index, is_private=self.is_private)
+        self.earlier_cells: Callable[[str], Iterable[Document]] = lambda uri: ()
+        self._context = WorkspaceContext(
+            self.recent,
+            lambda: self.index.index,
+            is_private=self.is_private,
+            earlier_cells=lambda uri: self.earlier_cells(uri),
+        )
         self._problem = State("starting")  # the engine's state where there is no client of it
         self._privacy = Privacy()
         self._last: dict[str, Any] | None = None
@@ -402,7 +408,7 @@ class Session:
             return "the document is too large"
         if document.binary:
             return "the document is binary"
-        if document.fs_path and self.is_private(document.fs_path):
+        if document.file and self.is_private(document.file):
             return "privacy.exclude names this file"
         return ""
 

@@ -328,9 +328,10 @@ def _place(params: ChatParams, named: DocumentId, document: Document | None, lib
     """Where the request comes from: the selected lines, the definition around the cursor, or the file."""
     document = as_named(named, document)
     start, end = selected_lines(params.selection, document)
-    if document.fs_path is None:
-        return Place(document.uri, redact(document.source)[0], start, end)
-    return library.place_at(document.fs_path, document.source, start, end)
+    place = library.place_at(document.file, document.source, start, end) if document.file else None
+    if place and document.fs_path:
+        return place
+    return Place(document.uri, redact(document.source)[0], start, end)  # a cell's lines are not its notebook's
 
 
 def notes_on(diagnostics: Sequence[Diagnostic], place: Place) -> str:

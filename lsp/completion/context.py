@@ -25,7 +25,7 @@ from lsp.completion import sources
 from lsp.completion.pieces import MARKS, ContextPiece, cost
 from lsp.completion.recent import Followed, RecentEdits
 from lsp.completion.sources import Asked, Other
-from lsp.documents import Cursor
+from lsp.documents import Cursor, Document
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,8 @@ class Sources:
     They take it in this order, but for the index, whose `RESERVED` share none of them may take.
     """
 
+    cells: float = 0.5
+    """The cells before this one in its notebook: what a file would have above the cursor."""
     outline: float = 0.15
     """The file's own definitions and imports that the prompt doesn't show."""
     copied: float = 0.2
@@ -110,6 +112,7 @@ class WorkspaceContext:
         index: called for the index, None where there is none.
         workspace: the folder that is open, if one is.
         is_private: whether privacy rules exclude a file.
+        earlier_cells: the cells before a document, by its URI, where it is a notebook's cell.
         wanted: which sources count.
     """
 
@@ -117,8 +120,10 @@ class WorkspaceContext:
     index: Callable[[], Index | None] = lambda: None
     workspace: Path | None = None
     is_private: Callable[[Path], bool] = lambda _: False
+    earlier_cells: Callable[[str], Iterable[Document]] = lambda _: ()
     wanted: Sources = Sources()
     _touched: int = 0
+    _cell_names: frozenset[str] = frozenset()  # of the cells that were looked at last
 
     @property
     def epoch(self) -> object:
@@ -137,10 +142,11 @@ class WorkspaceContext:
     def known_names(self, names: Iterable[str]) -> set[str]:
         """Which of these identifiers the workspace defines or mentions; all where there is no telling."""
         wanted, index = set(names), self.index()
+        in_cells = wanted & self._cell_names
         if index is None:
             return wanted
         try:
-            found = index.known_names(wanted)
+            found = index.known_names(wanted) | in_cells
             return found | index.mentioned_names(wanted - found)
         except (OSError, sqlite3.Error):
             return wanted
@@ -150,9 +156,11 @@ class WorkspaceContext:
     ) -> tuple[ContextPiece, ...]:
         """See `ContextSource.gather`. Never raises for what is wrong with the index or a file."""
         documents = self.recent.documents()  # here, in the event loop: they change
+        cells = [_cell(one) for one in self.earlier_cells(cursor.uri) if one.language == cursor.language]
+        self._cell_names = frozenset().union(*(sources.names_of(one.text) for one in cells))
         window = shown or _around(cursor)
         try:
-            return await asyncio.to_thread(self._gather, cursor, chars, window, documents)
+            return await asyncio.to_thread(self._gather, cursor, chars, window, documents, cells)
         except (OSError, sqlite3.Error) as error:
             logger.warning("No context from the workspace: %s", error)
         except Exception:  # whatever is wrong with a file, completions go on without context
@@ -160,7 +168,7 @@ class WorkspaceContext:
         return ()
 
     def _gather(
-        self, cursor: Cursor, chars: int, shown: tuple[int, int], documents: list[Followed]
+        self, cursor: Cursor, chars: int, shown: tuple[int, int], documents: list[Followed], cells: list[Followed]
     ) -> tuple[ContextPiece, ...]:
         index = self.index()
         asked = Asked(
@@ -169,6 +177,7 @@ class WorkspaceContext:
             shown,
             next((_painted(one) for one in documents if one.uri == cursor.uri and _is_fit(one)), None),
             tuple(self._others(cursor, documents, index)),
+            tuple(Other(self._cells_name(one), _painted(one)) for one in cells if _is_fit(one)),
             index.view().by_path if index else (),
             lambda path: index.outline(path) if index and self._allows(path) else None,
         )
@@ -180,6 +189,7 @@ class WorkspaceContext:
         near = [
             taken.fitting(source(asked), share)
             for source, share in (
+                (sources.earlier_cells, wanted.cells),
                 (sources.own_outline, wanted.outline),
                 (sources.copied, wanted.copied),
                 (sources.edits, wanted.edits),
@@ -224,6 +234,10 @@ class WorkspaceContext:
     def _allows(self, path: str) -> bool:
         """Whether a file of the index may be shown: the rules may have changed since it was indexed."""
         return self.workspace is None or not self.is_private(self.workspace / path)
+
+    def _cells_name(self, cell: Followed) -> str:
+        """What stands for a cell's notebook, also where that is in no file."""
+        return self._name(cell.path) if cell.path else cell.uri.partition("#")[0]
 
     def _name(self, path: Path) -> str:
         root = self.workspace
@@ -272,6 +286,10 @@ def _around(cursor: Cursor, lines: int = 60) -> tuple[int, int]:
 
 def _is_fit(one: Followed) -> bool:
     return len(one.text) <= _LONGEST and "\0" not in one.text
+
+
+def _cell(one: Document) -> Followed:
+    return Followed(one.uri, one.file, one.language, one.source, one.source, 0)
 
 
 def _painted(one: Followed) -> Followed:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise, takewhile
+from itertools import accumulate, pairwise, takewhile
 from pathlib import PurePosixPath
 
 from indexer.candidates import offer, short_signature
@@ -20,10 +20,12 @@ from lsp.completion.pieces import ContextPiece
 from lsp.completion.recent import Followed, Hunk, hunks
 from lsp.documents import Cursor
 
-# Lines: around the cursor that tell what is being written; of a window; around a copied piece, above and below.
+# Lines: around the cursor that tell what is being written; of a window; around a copied piece, above and below; of a
+# cell's end.
 _NEAR = (20, 5)
 _WINDOW = 10
 _COPIED = (4, 8)
+_CELL_END = 15
 # Of a change: most lines that it shows of each side, and how near the cursor it is what is being typed.
 _HUNK_LINES = 8
 _TYPING_LINES = 3
@@ -72,6 +74,7 @@ class Asked:
         shown: the offsets in the cursor's text between which the prompt shows it.
         own: the cursor's document as it was, if that is known.
         others: further documents, used most recently first.
+        cells: where it is a notebook's cell, those before it, from the top.
         paths: of the workspace's files.
         stored: text and outline of one of them, if it may be shown.
     """
@@ -81,6 +84,7 @@ class Asked:
     shown: tuple[int, int]
     own: Followed | None
     others: tuple[Other, ...]
+    cells: tuple[Other, ...]
     paths: Iterable[str]
     stored: Callable[[str], tuple[Outline, str] | None]
 
@@ -106,6 +110,20 @@ class Asked:
 def names_of(text: str) -> frozenset[str]:
     """The distinct identifiers of a text."""
     return frozenset(_NAME.findall(text))
+
+
+def earlier_cells(asked: Asked) -> Iterator[ContextPiece]:
+    """The cells before this one, the nearest first; of one that there is no room for, its end.
+
+    Their lines count on from cell to cell, or pieces could not be ordered by them.
+    """
+    above = [0, *accumulate(len(cell.lines) for cell in asked.cells)]
+    for number, cell in reversed([*enumerate(asked.cells)]):
+        last = len(cell.lines)
+        for first in (1, max(1, last - _CELL_END + 1)):
+            piece = cell.piece(first, last, 1.0, "an earlier cell")
+            lines = above[number] + first, above[number] + last
+            yield replace(piece, start_line=lines[0], end_line=lines[1], symbol=f"cell {number + 1}")
 
 
 def own_outline(asked: Asked) -> Iterator[ContextPiece]:

@@ -154,7 +154,7 @@ class Edits:
         document = as_named(params.text_document, opened(params.text_document.uri))
         library = self._host.library()
         # Raises where the file is private.
-        path = library.place_at(document.fs_path, "").path if document.fs_path else document.uri
+        path = library.place_at(document.file, "").path if document.file else document.uri
         target = Target.of(document, params.selection, near=params.command in _NEAR)
         tests: TestFile | None = None
         if params.command == "tests":
