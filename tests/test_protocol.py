@@ -446,6 +446,7 @@ async def test_status_has_the_contracts_shape(editor: Editor, uri: str) -> None:
         "detail": "the editor has no folder open",
         "files": 0,
         "chunks": 0,
+        "skipped": 0,
         "pending": 0,
     }
     counts = status["completion"]
