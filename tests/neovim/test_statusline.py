@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from neovim_editor import PLUGIN, Editor
+from neovim_editor import PLUGIN, ROOT, Editor
 from scripted_server import Server
 
 pytestmark = pytest.mark.neovim
@@ -98,9 +98,10 @@ def test_changes_are_announced_once_and_drawing_asks_the_server_nothing(server: 
     assert editor.lua("return #_G.asked") == 0
 
 
-def test_the_recipe_of_the_help_shows_it_and_nothing_where_it_is_empty(server: Server) -> None:
+def test_the_recipe_shows_it_and_nothing_where_it_is_empty(server: Server) -> None:
     editor = server.editor
     (recipe,) = re.findall(r"^ +(set statusline=.*)$", (PLUGIN / "doc" / "midline.txt").read_text(), re.MULTILINE)
+    assert recipe in (ROOT / "README.md").read_text()
     before = editor.nvim.options["statusline"]
     try:
         editor.nvim.command(recipe)

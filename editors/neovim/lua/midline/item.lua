@@ -19,28 +19,19 @@ end
 ---@param found midline.Suggestion
 ---@return lsp.CompletionItem
 local function item_of(found)
-  local place, client = found.place, found.client
-  local word = vim.fn.matchstr(place.before, [[\k*$]])
+  local word = vim.fn.matchstr(found.place.before, [[\k*$]])
   local text = word .. found.text
-  local first = vim.trim(vim.split(text, '\n', { plain = true })[1])
-  local function position(bytes)
-    local character = vim.str_utfindex(place.before .. place.after, client.offset_encoding, bytes, false)
-    return { line = place.row, character = character }
-  end
-  local label = vim.fn.strcharpart(first ~= '' and first or vim.trim(text), 0, LABEL_CHARS)
+  local line = vim.split(vim.trim(text), '\n', { plain = true })[1]
   return {
-    label = vim.split(label, '\n', { plain = true })[1],
+    label = vim.fn.strcharpart(line, 0, LABEL_CHARS),
     kind = SNIPPET,
     detail = 'midline',
-    documentation = { kind = 'markdown', value = ('```%s\n%s\n```'):format(vim.bo[place.buf].filetype, text) },
-    filterText = first ~= '' and first or label,
+    documentation = { kind = 'markdown', value = ('```%s\n%s\n```'):format(vim.bo[found.place.buf].filetype, text) },
+    filterText = line,
     insertTextFormat = 1, -- plain text
-    textEdit = {
-      newText = text,
-      range = { start = position(#place.before - #word), ['end'] = position(#place.before + found.replaced) },
-    },
+    textEdit = { newText = text, range = suggestion.range_of(found, #word) },
     command = found.command,
-    client_id = client.id,
+    client_id = found.client.id,
   }
 end
 

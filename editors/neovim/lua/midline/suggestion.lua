@@ -81,17 +81,24 @@ local function rest_of(suggestion)
   return suggestion.text:sub(#typed + 1)
 end
 
+--- What a suggestion replaces, in terms of LSP.
 ---@param suggestion midline.Suggestion
----@return table item in terms of LSP, placed at the cursor
-local function lsp_item(suggestion)
+---@param before integer how many bytes before the cursor it replaces, too
+---@return lsp.Range
+function M.range_of(suggestion, before)
   local place = suggestion.place
   local function position(bytes)
     local encoding = suggestion.client.offset_encoding
     local character = vim.str_utfindex(place.before .. place.after, encoding, bytes, false)
     return { line = place.row, character = character }
   end
-  local range = { start = position(#place.before), ['end'] = position(#place.before + suggestion.replaced) }
-  return { insertText = suggestion.text, range = range, command = suggestion.command }
+  return { start = position(#place.before - before), ['end'] = position(#place.before + suggestion.replaced) }
+end
+
+---@param suggestion midline.Suggestion
+---@return table item in terms of LSP, placed at the cursor
+local function lsp_item(suggestion)
+  return { insertText = suggestion.text, range = M.range_of(suggestion, 0), command = suggestion.command }
 end
 
 --- Reads an item that answers a request made at `place`.
