@@ -37,7 +37,7 @@ MODULES = (
     "textwrap",
 )
 LINES = range(12, 36)
-SEED = 6
+SEED = 7  # the constants of `lsp.engine.drafting` were fitted with 6
 
 
 class Never(Drafter):

@@ -23,7 +23,7 @@ RETRY_EVERY = 50
 # The weight of the newest measurement in an average.
 _NEWEST = 0.15
 # That the next token is foretold rightly after n that were: (n + a) / (n + a + b); fitted to rewritten functions.
-_RIGHT, _WRONG = 2.0, 0.5
+_RIGHT, _WRONG = 1.5, 0.7
 
 
 @dataclass
