@@ -38,6 +38,7 @@ for name, id in pairs(vim.api.nvim_get_namespaces()) do
 end
 return parts
 """
+_STATE = "local midline = require('midline') return { midline.engine_state(), midline.status() }"
 _SCREEN = """
 local rows = {}
 for row = 1, vim.o.lines do
@@ -165,8 +166,12 @@ class Editor:
         return part["row"] + 1, part["col"]
 
     def await_engine(self) -> None:
-        """Wait until the model is loaded."""
-        self.wait(lambda: self.lua("return require('midline').engine_state()") == "ready", "the engine")
+        """Wait until the model is loaded; with each step on the way there patience begins anew."""
+        step = ["", ""]
+        while step[0] != "ready":
+            step = self.wait(
+                lambda last=step: (now := self.lua(_STATE)) != last and now, f"what comes after {step}, for the engine"
+            )
 
     def await_ghost(self) -> str:
         """Wait for ghost text."""

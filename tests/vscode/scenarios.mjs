@@ -2,8 +2,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
-import path from 'node:path';
 import { measureKeys } from './latency.mjs';
+import {
+  a_huge_file_is_left_alone,
+  bad_programs_are_told_once_with_the_cure,
+  malformed_settings_are_told_once,
+  server_of_another_version_is_told,
+  two_windows_share_an_engine,
+  untrusted_workspace_runs_nothing_of_its_own,
+} from './troubles.mjs';
 import { until } from './workbench.mjs';
 
 const ABSOLUTE = 'def absolute(x):\n    """Return x without its sign, by an if and two returns."""\n    \n';
@@ -159,23 +166,33 @@ async function status_tells_figures_and_switches(bench) {
   return { hover: text };
 }
 
-/** A notebook's cells are documents of their own. */
+/** What is suggested in a cell knows a name that only the cell before it has. */
 async function a_cell_of_a_notebook_is_completed(bench) {
   const cell = (source) => ({ cell_type: 'code', execution_count: null, metadata: {}, outputs: [], source });
-  const cells = [cell('def fahrenheit(celsius):\n    return celsius * 9 / 5 + 32'), cell('print(fahr')];
+  const cells = [cell('def to_fahrenheit_exactly(celsius):\n    return celsius * 9 / 5 + 32'), cell('print(to_f')];
   const metadata = { language_info: { name: 'python' } };
   await bench.write('cells.ipynb', JSON.stringify({ cells, metadata, nbformat: 4, nbformat_minor: 5 }));
   await (await bench.row('cells.ipynb')).dblclick();
-  const second = bench.page.locator('.cell-editor-container .view-line').filter({ hasText: 'print(fahr' });
+  const second = bench.page.locator('.cell-editor-container .view-line').filter({ hasText: 'print(to_f' });
   await second.click();
-  await bench.page.keyboard.press('End');
-  await bench.page.keyboard.type('e');
-  const ghost = await bench.awaitGhost();
+  let degrees = 20;
+  const ghost = await until(async () => {
+    await bench.page.keyboard.press('Control+a');
+    await bench.page.keyboard.type(`degrees = ${degrees++}\nprint(to_f`); // at first, the cell before may not be read yet
+    await bench.page.waitForTimeout(1_500);
+    const shown = await bench.ghost();
+    return shown.includes('ahrenheit_exactly') && shown;
+  }, 'a suggestion that knows the cell before');
   await bench.screenshot('notebook');
   const taken = accepted(bench).length;
   await bench.page.keyboard.press('Tab');
   await until(() => accepted(bench).length > taken, 'the suggestion to be accepted');
-  return { ghost };
+  const opened = bench.sent('textDocument/didOpen').map(({ message }) => message.params.textDocument.uri);
+  assert.ok(!opened.some((uri) => uri.startsWith('vscode-notebook-cell:')), 'cells are told of as cells');
+  await bench.command('midline: Why This Suggestion, or None?');
+  const why = await until(() => bench.wire().findLast(({ message }) => message.result?.context)?.message.result, 'why');
+  assert.ok(why.context.some(({ path, reason }) => path === 'cells.ipynb' && reason === 'an earlier cell'), JSON.stringify(why));
+  return { ghost, context: why.context };
 }
 
 async function chat_streams_and_cites(bench) {
@@ -328,49 +345,29 @@ function serverPid(bench) {
   return Number(children.trim().split('\n').at(-1));
 }
 
-/** A program that ends at once is not started for ever, and one that is missing is asked for. */
-async function bad_programs_are_told_once_with_the_cure(bench) {
-  const broken = path.join(bench.root, 'broken');
-  fs.writeFileSync(broken, '#!/bin/sh\necho "no module named lsp" >&2\nexit 1\n', { mode: 0o755 });
-  await bench.setPath(broken);
-  const told = await bench.notification('stopped five times');
-  await bench.awaitStatus(/^error midline$/);
-  await bench.screenshot('crash-loop');
-  assert.equal(await bench.page.locator('.notification-toast').filter({ hasText: 'midline' }).count(), 1);
-  await told.getByRole('button', { name: 'Show Output' }).waitFor();
-  await bench.clearNotifications();
-  await bench.setPath(path.join(bench.root, 'nowhere'));
-  const missing = await bench.notification('no program that can be run');
-  await missing.getByRole('button', { name: 'Set Up…' }).click();
-  await bench.page.locator('.getting-started-category, .gettingStartedDetailsContent').filter({ hasText: 'Install midline' }).first().waitFor();
-  await bench.screenshot('walkthrough');
-  await bench.clearNotifications();
-  await bench.setPath('');
-  await bench.awaitStatus(/^(check|sync) midline$/);
-}
-
-/** In restricted mode, nothing that lies in the workspace is run, and suggestions work all the same. */
-async function untrusted_workspace_runs_nothing_of_its_own(bench) {
-  const folder = path.join(bench.root, 'untrusted');
-  const ran = path.join(bench.root, 'ran');
-  const evil = `#!/bin/sh\ntouch ${ran}\nexit 1\n`;
-  for (const file of ['.venv/bin/midline', 'evil']) {
-    fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
-    fs.writeFileSync(path.join(folder, file), evil, { mode: 0o755 });
-  }
-  fs.mkdirSync(path.join(folder, '.vscode'));
-  fs.writeFileSync(path.join(folder, '.vscode', 'settings.json'), JSON.stringify({ 'midline.path': path.join(folder, 'evil') }));
-  fs.writeFileSync(path.join(folder, 'half.py'), 'def half(x):\n    """Return x divided by two."""\n    \n');
-  await bench.set({ 'security.workspace.trust.enabled': true, 'security.workspace.trust.startupPrompt': 'never' });
-  await bench.open(folder);
-  await bench.page.getByText('Restricted Mode').first().waitFor();
-  await bench.awaitStatus(/^(check|sync) midline$/);
-  await bench.edit('half.py', 3);
-  await bench.page.keyboard.type('ret');
-  const ghost = await bench.awaitGhost();
-  await bench.screenshot('restricted');
-  assert.ok(!fs.existsSync(ran), 'a program of the workspace ran');
-  return { ghost };
+/** The lightbulb over a misspelt name, found by the TypeScript service: it is explained, and fixed once accepted. */
+async function the_lightbulb_explains_and_fixes(bench) {
+  const before = '// @ts-check\nfunction area(width, height) {\n  return widht * height;\n}\n';
+  await bench.write('area.js', before);
+  await bench.edit('area.js', 3, 12);
+  await bench.page.locator('.squiggly-error').first().waitFor({ state: 'attached' });
+  await bench.lightbulb('Explain (midline)');
+  const { chat } = bench;
+  await chat.getByRole('button', { name: 'Stop' }).waitFor();
+  await chat.getByRole('button', { name: 'Send' }).waitFor();
+  const answer = (await chat.locator('article.assistant .body').last().textContent()) ?? '';
+  assert.match(answer, /width|height|area/);
+  await bench.edit('area.js', 3, 12);
+  await bench.lightbulb(/^Fix: .*widht.*\(midline\)/);
+  await bench.page.locator('.tab.active').filter({ hasText: 'midline: area.js' }).waitFor();
+  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
+  assert.equal(bench.read('area.js'), before, 'nothing is changed before it is accepted');
+  await bench.page.keyboard.press('Control+Enter');
+  await bench.page.locator('.tab').filter({ hasText: 'midline: area.js' }).waitFor({ state: 'hidden' });
+  await bench.save('area.js', (text) => text !== before);
+  const text = bench.read('area.js');
+  assert.match(text, /return width \* height;/);
+  return { answer, text };
 }
 
 export const SCENARIOS = [
@@ -381,14 +378,19 @@ export const SCENARIOS = [
   keys_until_ghost_text,
   activation_is_measured,
   status_tells_figures_and_switches,
+  malformed_settings_are_told_once,
+  a_huge_file_is_left_alone,
   a_cell_of_a_notebook_is_completed,
   chat_streams_and_cites,
   chat_is_stopped_and_kept,
   code_of_an_answer_is_applied,
   an_edit_is_previewed_and_applied,
+  the_lightbulb_explains_and_fixes,
   a_commit_message_is_written,
   engine_killed_and_back,
   server_killed_during_a_chat,
+  two_windows_share_an_engine,
   bad_programs_are_told_once_with_the_cure,
+  server_of_another_version_is_told,
   untrusted_workspace_runs_nothing_of_its_own,
 ];

@@ -10,9 +10,8 @@ import pytest
 
 pytestmark = [pytest.mark.vscode, pytest.mark.model]
 
-SCENARIOS = re.findall(
-    r"^async function ([a-z_]+)\(bench\)", Path(__file__).with_name("scenarios.mjs").read_text(), re.MULTILINE
-)
+_SCRIPT = Path(__file__).with_name("scenarios.mjs").read_text()
+SCENARIOS = re.findall(r"^  (\w+),$", _SCRIPT.partition("export const SCENARIOS = [")[2], re.MULTILINE)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

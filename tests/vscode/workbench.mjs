@@ -99,6 +99,14 @@ export class Workbench {
     this.writeSettings('User', { ...SETTINGS, ...this.userSettings });
   }
 
+  /** Take back what `set` set. */
+  async unset(...names) {
+    for (const name of names) {
+      delete this.userSettings[name];
+    }
+    await this.set({});
+  }
+
   /** Say which program to run: a setting of the machine where the files are. */
   async setPath(program) {
     this.writeSettings('Machine', program ? { 'midline.path': program } : {});
@@ -158,6 +166,17 @@ export class Workbench {
   /** `Ln 3, Col 5 (10 selected)` */
   async position() {
     return (await this.page.locator('[id="status.editor.selection"]').textContent()) ?? '';
+  }
+
+  /** Choose one of what the lightbulb offers at the cursor; its providers may still be at work, so it is asked again. */
+  async lightbulb(title) {
+    const offered = this.page.locator('.action-widget .monaco-list-row').filter({ hasText: title }).first();
+    await until(async () => {
+      await this.page.keyboard.press('Control+.');
+      return offered.waitFor({ timeout: 5_000 }).then(() => true, () => this.page.keyboard.press('Escape'));
+    }, `${title} in the lightbulb`);
+    await this.screenshot('lightbulb');
+    await offered.click();
   }
 
   async save(name, holds) {
