@@ -89,8 +89,7 @@ class Editor:
             "-n",
             "--cmd",
             f"set runtimepath^={PLUGIN} messagesopt=wait:0,history:500",
-            "--cmd",
-            f"lua {before}",
+            *(["--cmd", f"lua {before}"] if before else []),
         ]
         self.nvim = pynvim.attach("child", argv=[*words, str(program), *arguments])
         self.process = psutil.Process(self.nvim.funcs.getpid())
