@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MIDLINE = Path(sys.executable).with_name("midline")
 ARTIFACTS = ROOT / "build" / "screenshots" / "vscode"
-# The whole run takes some four minutes; what takes thrice as long will not end.
+# The whole run takes some five minutes on a busy machine; what takes thrice as long will not end.
 PATIENCE = 900
 
 

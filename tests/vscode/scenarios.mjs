@@ -189,8 +189,9 @@ async function a_cell_of_a_notebook_is_completed(bench) {
   await until(() => accepted(bench).length > taken, 'the suggestion to be accepted');
   const opened = bench.sent('textDocument/didOpen').map(({ message }) => message.params.textDocument.uri);
   assert.ok(!opened.some((uri) => uri.startsWith('vscode-notebook-cell:')), 'cells are told of as cells');
+  const said = bench.wire().length;
   await bench.command('midline: Why This Suggestion, or None?');
-  const why = await until(() => bench.wire().findLast(({ message }) => message.result?.context)?.message.result, 'why');
+  const why = await until(() => bench.wire().slice(said).find(({ message }) => message.result?.context)?.message.result, 'why');
   assert.ok(why.context.some(({ path, reason }) => path === 'cells.ipynb' && reason === 'an earlier cell'), JSON.stringify(why));
   return { ghost, context: why.context };
 }
