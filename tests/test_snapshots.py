@@ -10,7 +10,9 @@ import pytest
 
 from lsp.engine import snapshots
 from lsp.engine.ledger import Ledger
+from lsp.engine.service import _erase
 from lsp.engine.snapshots import MIN_TOKENS, Snapshots
+from lsp.errors import MidlineError
 
 
 class Disk:
@@ -179,3 +181,17 @@ def test_what_was_deleted_goes_from_the_disk_whichever_model_read_it(home: Path)
         assert kept.restore() == 100
         assert [one.key for one in ledger.idle()] == ["chat:2"]
     assert len(list((home / "cache" / "kv").glob("*/*.kv"))) == 2
+
+
+def test_what_cannot_be_removed_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, ledger, kept = fresh()
+    held(ledger, "chat:1", range(100))
+    kept.save_all()
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(MidlineError, match=r"can't be removed from .*kv: Permission denied"):
+        snapshots.erase("chat:1")
+    _erase("chat:1")  # as the engine does: it goes on

@@ -223,7 +223,7 @@ class Service:
         elif scheduler and isinstance(message, Cancel):
             scheduler.cancel(client, message.id, message.branch)
         elif scheduler and isinstance(message, Forget):
-            scheduler.forget(message.key, partial(snapshots.erase, message.key) if message.erase else None)
+            scheduler.forget(message.key, partial(_erase, message.key) if message.erase else None)
         elif isinstance(message, Recall):
             if scheduler:
                 scheduler.recall(message.id, message.key, partial(self._send_threadsafe, client))
@@ -281,3 +281,11 @@ async def serve(config: EngineConfig, path: Path) -> None:
 def quiet_stdio() -> None:
     """llama.cpp prints some things straight to file descriptor 1; send them where the log goes."""
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+
+def _erase(key: str) -> None:
+    """In the thread that runs the model, which must not die of a folder that is read-only: the client tells of it."""
+    try:
+        snapshots.erase(key)
+    except MidlineError as error:
+        logger.warning("%s", error)

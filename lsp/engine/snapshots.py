@@ -167,10 +167,20 @@ class Snapshots:
 
 
 def erase(prefix: str) -> None:
-    """Remove the snapshots, of any model, whose key starts with ``prefix``: what they are of was deleted."""
-    for file, record in _records((paths.cache_dir() / "kv").glob("*/*.json")):
-        if record.key.startswith(prefix):
-            _remove(file)
+    """Remove the snapshots, of any model, whose key starts with ``prefix``: what they are of was deleted.
+
+    Raises:
+        MidlineError: one of them can't be removed.
+    """
+    folder = paths.cache_dir() / "kv"
+    try:
+        for file, record in _records(folder.glob("*/*.json")):
+            if record.key.startswith(prefix):
+                _remove(file)
+    except OSError as error:
+        raise MidlineError(
+            f"What the model has read of it can't be removed from {folder}: {error.strerror}.", "Delete that folder."
+        ) from error
 
 
 def _records(files: Iterable[Path]) -> Iterator[tuple[Path, _Record]]:
