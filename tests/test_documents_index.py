@@ -111,6 +111,18 @@ def test_documents_are_found_by_section_and_page(library: Library, documents: Pa
     assert set(library.documents()) == own | {"README.md"}
 
 
+def test_documents_do_not_crowd_code_out(library: Library, documents: Path) -> None:
+    many = {
+        f"many/{i}.md": f"# The watcher, part {i}\n\nThe watcher tells what changed on disk, {i}.\n" for i in range(20)
+    }
+    write_tree(documents, many)
+    rescan(library)
+    places = [hit.path.startswith(str(documents)) for hit in library.search("watcher tells what changed on disk", 15)]
+    assert len(places) == 15
+    assert all(sum(places[i : i + 5]) <= 2 for i in range(11))
+    assert sum(places[:5]) == 2
+
+
 def test_their_lines_are_those_of_the_text_that_chat_reads(library: Library, documents: Path) -> None:
     for hit in library.search("crane ropes diesel parcels", 20):
         lines = (library.text(hit.path) or "").split("\n")
