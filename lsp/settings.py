@@ -5,122 +5,40 @@ What a setting means and may be stands with its field, once: messages and ``docs
 
 from __future__ import annotations
 
-import json
-import math
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path, PurePath
 from stat import S_ISREG
 from typing import Any, Literal, cast
 
-import msgspec
-
 from indexer.languages import canonical
 from lsp.paths import config_dir
+from lsp.setting import STRINGS, Rule, setting, shown
 
 FILE_NAME = "midline.toml"
 _MAX_FILE_BYTES = 64 * 1024
 _MAX_PROBLEMS = 10  # per source: a workspace's file is anybody's
-
-_STRINGS = tuple[str, ...]
-_IN_WORDS: dict[object, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a string",
-    _STRINGS: "a list of non-empty strings",
-}
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What one setting is for and what it may be.
-
-    ``low`` and ``high`` bound numbers, ``also`` lists values allowed besides, or all of them where ``kind`` is None.
-    A ``user_only`` setting can't be set by a workspace's file, which comes with whatever repository was cloned. A
-    ``joined`` list is added to, never replaced, by each further source. Of a list of places ``inside``, a workspace's
-    file may only name those in the workspace.
-    """
-
-    kind: Any
-    text: str
-    low: float = -math.inf
-    high: float = math.inf
-    also: tuple[object, ...] = ()
-    user_only: bool = False
-    joined: bool = False
-    inside: bool = False
-
-    @property
-    def allowed(self) -> str:
-        """What is allowed, in words: ``"auto" or a whole number from 1 to 512``."""
-        if self.kind is None:
-            return " or ".join(map(json.dumps, self.also))
-        kind = _IN_WORDS[self.kind]
-        if self.joined and not self.inside:
-            kind += ", none beginning with !"
-        if self.low > -math.inf:
-            kind += f" from {self.low:,} to {self.high:,}"
-        return " or ".join([*map(json.dumps, self.also), kind])
-
-    def checked(self, value: object) -> object:
-        """``value`` as the settings hold it.
-
-        Raises:
-            ValueError: it isn't allowed.
-        """
-        if any(type(value) is type(other) and value == other for other in self.also):
-            return value
-        if self.kind is None:
-            raise ValueError(self.allowed)
-        try:
-            converted: Any = msgspec.convert(value, self.kind)
-        except msgspec.ValidationError as error:
-            raise ValueError(self.allowed) from error
-        if isinstance(converted, tuple):
-            # "!" would take back what another source has excluded.
-            fits = all(item and (self.inside or not (self.joined and item.startswith("!"))) for item in converted)
-        else:
-            fits = isinstance(converted, str) or self.low <= converted <= self.high
-        if not fits:
-            raise ValueError(self.allowed)
-        return converted
-
-
-def _setting(
-    default: Any,
-    kind: object,
-    text: str,
-    *,
-    between: tuple[float, float] = (-math.inf, math.inf),
-    also: tuple[object, ...] = (),
-    user_only: bool = False,
-    joined: bool = False,
-    inside: bool = False,
-) -> Any:
-    rule = Rule(kind, text, *between, also=also, user_only=user_only, joined=joined, inside=inside)
-    return field(default=default, metadata={"rule": rule})
 
 
 @dataclass(frozen=True)
 class ModelSettings:
     """Which models answer."""
 
-    completion: str = _setting(
+    completion: str = setting(
         "qwen2.5-coder-0.5b-instruct",
         str,
         "The model that completes: a name from `midline model list`, or the path of a GGUF file.",
         user_only=True,
     )
-    chat: str = _setting(
+    chat: str = setting(
         "",
         str,
         "The model that chats, by name or path; empty: the one that completes. Another one takes memory of its own.",
         user_only=True,
     )
-    n_ctx: int = _setting(
+    n_ctx: int = setting(
         0,
         int,
         "Tokens that the model's context holds; 0: midline chooses.",
@@ -134,7 +52,7 @@ class ModelSettings:
 class EngineSettings:
     """How the model runs on this machine."""
 
-    threads: int | Literal["auto"] = _setting(
+    threads: int | Literal["auto"] = setting(
         "auto",
         int,
         "Threads that compute; auto: one fewer than the physical cores.",
@@ -142,7 +60,7 @@ class EngineSettings:
         also=("auto",),
         user_only=True,
     )
-    gpu_layers: int | Literal["auto"] = _setting(
+    gpu_layers: int | Literal["auto"] = setting(
         "auto",
         int,
         "Layers of the model kept on the GPU; auto: all where they fit, else none.",
@@ -150,7 +68,7 @@ class EngineSettings:
         also=("auto",),
         user_only=True,
     )
-    idle_minutes: float = _setting(
+    idle_minutes: float = setting(
         10.0,
         float,
         "Minutes that the model stays loaded after the last editor has left.",
@@ -163,21 +81,21 @@ class EngineSettings:
 class CompletionSettings:
     """When and how code is completed."""
 
-    enabled: bool = _setting(True, bool, "Whether to complete at all.")
-    languages: tuple[str, ...] = _setting(
+    enabled: bool = setting(True, bool, "Whether to complete at all.")
+    languages: tuple[str, ...] = setting(
         (),
-        _STRINGS,
+        STRINGS,
         "The languages to complete in, by their LSP identifiers; empty: all. An entry like `!markdown` leaves one out.",
     )
-    max_tokens: int = _setting(96, int, "The most tokens that one completion may take to generate.", between=(1, 2_048))
-    min_confidence: float = _setting(
+    max_tokens: int = setting(96, int, "The most tokens that one completion may take to generate.", between=(1, 2_048))
+    min_confidence: float = setting(
         0.2,
         float,
         "Completions that are less probably wanted than this, as the model's own probabilities tell, are not shown; "
         "0 shows all. It follows what you accept, by 0.15 at the most (see docs/privacy.md).",
         between=(0, 1),
     )
-    debounce_ms: float | Literal["auto"] = _setting(
+    debounce_ms: float | Literal["auto"] = setting(
         "auto",
         float,
         "Milliseconds without a key before the model is asked; auto: by how you type and how fast the model is. "
@@ -185,20 +103,20 @@ class CompletionSettings:
         between=(0, 5_000),
         also=("auto",),
     )
-    streaming: bool = _setting(
+    streaming: bool = setting(
         False, bool, "Whether editors that can show it are told of a suggestion while it grows (`midline/partial`)."
     )
-    menu: Literal["auto", "always", "never"] = _setting(
+    menu: Literal["auto", "always", "never"] = setting(
         "auto",
         None,
         "Whether suggestions also stand in the editor's own completion menu; auto: where it has no inline completion. "
         "`always` counts when the editor starts.",
         also=("auto", "always", "never"),
     )
-    menu_first: bool = _setting(
+    menu_first: bool = setting(
         False, bool, "Whether the suggestion stands above other servers' items in the menu, instead of below them."
     )
-    menu_wait_ms: float = _setting(
+    menu_wait_ms: float = setting(
         1_000.0,
         float,
         "The longest that the menu waits for a suggestion, in milliseconds: other servers' items may wait with it. "
@@ -218,14 +136,14 @@ class CompletionSettings:
 class ChatSettings:
     """How questions are answered."""
 
-    answer_tokens: int = _setting(
+    answer_tokens: int = setting(
         1_024,
         int,
         "The most tokens that an answer may take to generate, its reasoning included; never more than a quarter of the "
         "model's context.",
         between=(16, 32_768),
     )
-    context_seconds: float = _setting(
+    context_seconds: float = setting(
         10.0,
         float,
         "How long the model may take, at its measured speed, to read what is found for a question; 0: nothing is "
@@ -238,31 +156,31 @@ class ChatSettings:
 class IndexSettings:
     """What of the workspace is searched for context."""
 
-    enabled: bool = _setting(True, bool, "Whether to index the workspace.")
-    exclude: tuple[str, ...] = _setting(
+    enabled: bool = setting(True, bool, "Whether to index the workspace.")
+    exclude: tuple[str, ...] = setting(
         (),
-        _STRINGS,
+        STRINGS,
         "Files not to index, as patterns of .gitignore. What .gitignore and .midlineignore name stays out anyhow.",
     )
-    max_file_kib: int = _setting(512, int, "Larger files are not indexed, in KiB.", between=(1, 102_400))
-    documents: tuple[str, ...] = _setting(
+    max_file_kib: int = setting(512, int, "Larger files are not indexed, in KiB.", between=(1, 102_400))
+    documents: tuple[str, ...] = setting(
         (),
-        _STRINGS,
+        STRINGS,
         "Folders and files of documents that chat and search know besides the workspace's code: Markdown, "
         "reStructuredText, text, HTML and PDF. Relative to the workspace, absolute, or in your home (`~/notes`). "
         "The lists of all sources are joined; a workspace's file can only name what lies in the workspace.",
         joined=True,
         inside=True,
     )
-    max_document_kib: int = _setting(
+    max_document_kib: int = setting(
         32 * 1024, int, "Larger documents are not indexed, in KiB.", between=(1, 256 * 1024)
     )
-    dependencies: bool = _setting(
+    dependencies: bool = setting(
         True,
         bool,
         "Whether chat knows what installed packages offer: signatures and docstrings of those a question is about.",
     )
-    workers: int | Literal["auto"] = _setting(
+    workers: int | Literal["auto"] = setting(
         "auto",
         int,
         "Processes that index; auto: one fewer than there are cores, beside an editor.",
@@ -270,17 +188,17 @@ class IndexSettings:
         also=("auto",),
         user_only=True,
     )
-    pause_on_battery: bool = _setting(True, bool, "Whether indexing waits while the machine runs on its battery.")
-    pause_while_typing: bool = _setting(True, bool, "Whether indexing waits while you type.")
+    pause_on_battery: bool = setting(True, bool, "Whether indexing waits while the machine runs on its battery.")
+    pause_while_typing: bool = setting(True, bool, "Whether indexing waits while you type.")
 
 
 @dataclass(frozen=True)
 class PrivacySettings:
     """What the model never sees."""
 
-    exclude: tuple[str, ...] = _setting(
+    exclude: tuple[str, ...] = setting(
         (),
-        _STRINGS,
+        STRINGS,
         "Files never to complete in, nor to index, as patterns of .gitignore. "
         "The lists of all sources are joined: a workspace can add to yours, not take from it.",
         joined=True,
@@ -291,7 +209,7 @@ class PrivacySettings:
 class FeedbackSettings:
     """What midline learns from what you accept."""
 
-    enabled: bool = _setting(
+    enabled: bool = setting(
         True,
         bool,
         "Whether to count on this machine what becomes of suggestions, and to follow it in how sure one must be to be "
@@ -402,7 +320,7 @@ def _merge(values: dict[str, Any], given: object, section: str, trusted: bool) -
     if given is None or given == []:  # editors send null for what isn't set, Lua [] for an empty table
         return
     if not isinstance(given, Mapping):
-        yield f"{section or 'midline'} is {_shown(given)}; allowed: a table of settings. It is ignored."
+        yield f"{section or 'midline'} is {shown(given)}; allowed: a table of settings. It is ignored."
         return
     for key, value in given.items():
         name = f"{section}.{key}" if section else str(key)
@@ -421,7 +339,7 @@ def _set(values: dict[str, Any], name: str, value: object, trusted: bool) -> str
     if rule.user_only and not trusted:
         return (
             f"{name} can't be set by a workspace, which may be anybody's: "
-            f"set it in {config_dir() / FILE_NAME} or in the editor. It stays {_shown(values[name])}."
+            f"set it in {config_dir() / FILE_NAME} or in the editor. It stays {shown(values[name])}."
         )
     if rule.joined and isinstance(value, list | tuple):
         outside = [] if trusted or not rule.inside else [entry for entry in value if _leads_outside(entry)]
@@ -430,7 +348,7 @@ def _set(values: dict[str, Any], name: str, value: object, trusted: bool) -> str
     try:
         checked: Any = rule.checked(value)
     except ValueError as error:
-        return f"{name} is {_shown(value)}; allowed: {error}. It stays {_shown(values[name])}."
+        return f"{name} is {shown(value)}; allowed: {error}. It stays {shown(values[name])}."
     values[name] = checked
     return ""
 
@@ -445,7 +363,7 @@ def _join(values: dict[str, Any], name: str, given: list[object] | tuple[object,
             wrong = True
     if not wrong:
         return ""
-    return f"{name} is {_shown(given)}; allowed: {_RULES[name].allowed}. Its other entries apply."
+    return f"{name} is {shown(given)}; allowed: {_RULES[name].allowed}. Its other entries apply."
 
 
 def _leads_outside(entry: object) -> bool:
@@ -459,7 +377,7 @@ def _outside(name: str, entries: list[object]) -> str:
         return ""
     return (
         f"{name}: a workspace's file, which may be anybody's, can only name what lies in the workspace, not "
-        f"{_shown(entries[0])}: set it in {config_dir() / FILE_NAME} or in the editor. Its other entries apply."
+        f"{shown(entries[0])}: set it in {config_dir() / FILE_NAME} or in the editor. Its other entries apply."
     )
 
 
@@ -474,16 +392,7 @@ def _unknown(name: str) -> str:
     else:
         cure = f"allowed: {', '.join(_SECTIONS)}."
     # Names are quoted only where printing them bare could mislead.
-    return f"there is no setting {name if name.isprintable() and len(name) < 60 else _shown(name)}; {cure}"
-
-
-def _shown(value: object) -> str:
-    """A value as TOML and JSON spell it, cut short."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, RecursionError):  # an integer of thousands of digits
-        text = f"a huge {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return f"there is no setting {name if name.isprintable() and len(name) < 60 else shown(name)}; {cure}"
 
 
 def markdown() -> str:
@@ -495,7 +404,7 @@ def markdown() -> str:
         for leaf in fields(value):
             rule = _RULES[f"{section}.{leaf.name}"]
             workspace = "no" if rule.user_only else "adds" if rule.joined else "yes"
-            default = _shown(getattr(value, leaf.name))
+            default = shown(getattr(value, leaf.name))
             lines.append(f"| `{section}.{leaf.name}` | `{default}` | {rule.allowed} | {rule.text} | {workspace} |")
     return "\n".join(lines) + "\n"
 

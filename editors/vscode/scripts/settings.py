@@ -12,7 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lsp.settings import Rule, Settings
+from lsp.setting import Rule
+from lsp.settings import Settings
 
 FOLDER = Path(__file__).parents[1]
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
