@@ -6,6 +6,7 @@ The only module that calls llama_cpp. Nothing here decides anything: the schedul
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -81,8 +82,9 @@ class Llama:
         self._errors: list[str] = []
         self.abort = False
         self._interruptible = True
-        self._log_callback = self._make_log_callback(log)
-        lib.llama_log_set(self._log_callback, ctypes.c_void_p(0))
+        self._log = log
+        _of_thread.llama = self
+        lib.llama_log_set(_log_callback, ctypes.c_void_p(0))
         lib.llama_backend_init()
         self._model = self._load(path, gpu_layers, progress)
         self._refuse_unfit(path)
@@ -217,16 +219,13 @@ class Llama:
         )
         return list(array[: count.value]) if read else []
 
-    def _make_log_callback(self, log: Callable[[int, str], None]) -> object:
-        def on_log(level: int, text: bytes, _: object) -> None:
-            line = text.decode("utf-8", "replace").rstrip()
-            if not line or level == _LOG_CONTINUE or self.abort:  # an abort is no error of llama.cpp's
-                return
-            if level == _LOG_ERROR:
-                self._errors = [*self._errors[-7:], line]
-            log(level, line)
-
-        return lib.llama_log_callback(on_log)
+    def heard(self, level: int, line: str) -> None:
+        """Take a line that llama.cpp logged in this object's thread."""
+        if self.abort:  # no error of llama.cpp's
+            return
+        if level == _LOG_ERROR:
+            self._errors = [*self._errors[-7:], line]
+        self._log(level, line)
 
     def _load(self, path: Path, gpu_layers: int, progress: Callable[[float], None]) -> object:
         params = lib.llama_model_default_params()
@@ -355,6 +354,20 @@ class Llama:
         """A token as its vocabulary writes it, special ones too; empty for none."""
         text = lib.llama_vocab_get_text(self._vocab, token) if token >= 0 else b""
         return (text or b"").decode("utf-8", "replace")
+
+
+# llama.cpp has one log for all models; it writes a line in the thread that called it, which is the model's own.
+_of_thread = threading.local()
+
+
+def _on_log(level: int, text: bytes, _: object) -> None:
+    line = text.decode("utf-8", "replace").rstrip()
+    llama: Llama | None = getattr(_of_thread, "llama", None)
+    if line and level != _LOG_CONTINUE and llama:
+        llama.heard(level, line)
+
+
+_log_callback = lib.llama_log_callback(_on_log)
 
 
 def _pointer(data: npt.NDArray[np.uint8]) -> ctypes._Pointer[ctypes.c_uint8]:
