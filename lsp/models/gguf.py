@@ -71,7 +71,7 @@ def inspect_gguf(path: Path, timeout: float = 60.0) -> GgufInfo:
     Raises:
         MidlineError: it isn't a GGUF model that this llama.cpp can use; the message names the reason.
     """
-    _check_header(path)
+    check_start(path)
     # -P: a file named like a module of ours in the current folder must not be imported.
     command = [sys.executable, "-P", "-m", "lsp.engine.inspect", os.fspath(path.absolute())]
     try:
@@ -99,7 +99,7 @@ def refusal(path: Path, reason: str, cure: str = _REFETCH) -> MidlineError:
     return MidlineError(f"{path} isn't a usable GGUF model: {reason}.", cure)
 
 
-def _check_header(path: Path) -> None:
+def check_start(path: Path) -> None:
     """Refuse what a look at its first bytes shows not to be a GGUF file of a version that llama.cpp reads."""
     try:
         status = path.stat()
