@@ -14,6 +14,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from lsp.models import catalogue, store
+from lsp.models import quantize as quantizing
 from lsp.models.adding import add
 from lsp.models.catalogue import DEFAULT_MODEL, CatalogueEntry
 from lsp.models.download import pull
@@ -45,6 +46,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument("--name", help="what to call it; default: its file name")
     parser.add_argument("--move", action="store_true", help="move the file instead of copying it")
+    parser = command("quantize", "make a smaller model of one that you have", _quantize)
+    parser.add_argument("model", metavar="NAME|FILE", help="a model's name, or the path of a GGUF file")
+    parser.add_argument("type", metavar="TYPE", help=f"of the weights: {', '.join(quantizing.TYPES)}")
+    parser.add_argument("--output", metavar="NAME", help="what to call it; default: its source's name and the type")
+    parser.add_argument("--threads", metavar="N", type=_threads, default=0, help="that compute; default: all but one")
+    parser.add_argument("--requantize", action="store_true", help="even of what is quantized already, at a loss")
     parser = command("verify", "read a whole model again and compare its hash", _verify)
     parser.add_argument("name", metavar="NAME")
 
@@ -74,15 +81,50 @@ def _add(arguments: argparse.Namespace) -> int:
     return _print_model(arguments, model, "is installed")
 
 
+def _quantize(arguments: argparse.Namespace) -> int:
+    with shown(arguments.model) as progress:
+        made = quantizing.quantize(
+            arguments.model,
+            arguments.type,
+            arguments.output,
+            threads=arguments.threads,
+            requantize=arguments.requantize,
+            progress=progress,
+        )
+    if made.requantized:
+        print("midline: it was quantized already: the result is worse than one of the original", file=sys.stderr)
+    if made.fallbacks:
+        print(
+            f"midline: {made.fallbacks} of {made.tensors} tensors have a shape that {made.model.info.quantization} can't store:"
+            " llama.cpp took larger types for them",
+            file=sys.stderr,
+        )
+    counts = {
+        "from": made.source,
+        "tensors": made.tensors,
+        "requantized": made.requantized,
+        "fallbacks": made.fallbacks,
+    }
+    return _print_model(arguments, made.model, "is installed", counts)
+
+
+def _threads(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 512:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 512")
+    return int(text)
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     with shown(arguments.name) as progress:
         model = store.verify(arguments.name, progress)
     return _print_model(arguments, model, "is intact")
 
 
-def _print_model(arguments: argparse.Namespace, model: InstalledModel, state: str) -> int:
+def _print_model(
+    arguments: argparse.Namespace, model: InstalledModel, state: str, more: dict[str, Any] | None = None
+) -> int:
     if arguments.json:
-        _print_json(_of_installed(model))
+        _print_json(_of_installed(model) | (more or {}))
         return 0
     print(f"{model.name} {state}: {model.path}")
     print(f"sha256 {model.sha256}")

@@ -86,7 +86,7 @@ def inspect_gguf(path: Path, timeout: float = 60.0) -> GgufInfo:
         except msgspec.DecodeError as error:
             raise refusal(path, "its metadata can't be understood") from error
     if child.returncode < 0:
-        raise refusal(path, f"llama.cpp crashed reading it ({_signal_name(-child.returncode)})")
+        raise refusal(path, f"llama.cpp crashed reading it ({signal_name(-child.returncode)})")
     said = child.stderr.decode(errors="replace").strip().splitlines()
     reason = said[-1] if said else f"llama.cpp gave up on it (exit code {child.returncode})"
     if reason.startswith("unknown model architecture"):
@@ -166,7 +166,8 @@ def _what_it_is(head: bytes) -> str:
     return "it is a text file" if b"\0" not in head else "it doesn't begin with GGUF"
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """What the signal with this number is called."""
     try:
         return signal.Signals(number).name
     except ValueError:

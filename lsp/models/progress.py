@@ -20,12 +20,14 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-Stage = Literal["wait", "download", "copy", "check"]
+Stage = Literal["wait", "download", "copy", "quantize", "load", "check"]
 
 _SAID = {
     "wait": "Waiting for another midline to finish with the models folder",
     "download": "Downloading",
     "copy": "Copying",
+    "quantize": "Quantizing",
+    "load": "Loading",
     "check": "Checking",
 }
 
