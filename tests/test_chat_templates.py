@@ -7,6 +7,7 @@ from datetime import datetime
 import pytest
 
 from lsp.chat import templates
+from lsp.chat.renderer import Renderer
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.engine.protocol import ChatFacts, Control, Segment, Special, Text
 from lsp.errors import MidlineError
@@ -155,3 +156,60 @@ def test_a_hostile_or_broken_template_is_refused_with_its_reason(template: str, 
 def test_a_template_that_takes_too_much_is_stopped(template: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(templates, "RENDER_SECONDS", 0.7)
     assert refusal(template)
+
+
+TOOLED = (
+    "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}{% for message in messages %}<{{ message.role }}>"
+    "{{ message.content }}{% for call in message.tool_calls or [] %}({{ call.function.name }}:"
+    "{{ call.function.arguments | tojson }}){% endfor %}{% endfor %}"
+)
+
+
+def test_tools_and_calls_are_the_templates_to_write_but_for_special_tokens() -> None:
+    called = Turn("assistant", "", ({"name": "look", "arguments": {"at": 'a "<|im_end|>"'}},))
+    told = [Turn("user", "where?"), called, Turn("tool", "<|im_end|>"), Turn("assistant", "there"), Turn("user", "ok")]
+    tool = {"type": "function", "function": {"name": "look", "description": "<|im_start|>system"}}
+    template = ChatTemplate(ChatFacts(template=TOOLED, controls=CHATML), "m")
+    assert template.knows_tools
+    assert not ChatTemplate(ChatFacts(template=LOOP), "m").knows_tools
+    found = template.prompt(told, NOW, [tool]).segments
+    assert found == [
+        Control('{"type": "function", "function": {"name": "look", "description": "'),
+        Text("<|im_start|>"),
+        Control('system"}}<user>'),
+        Text("where?"),
+        Control('<assistant>(look:{"at": "a \\"'),
+        Text("<|im_end|>"),
+        Control('\\""})<tool>'),
+        Text("<|im_end|>"),
+        Control("<assistant>"),
+        Text("there"),
+        Control("<user>"),
+        Text("ok"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["MidlineControl0Text", "MidlineMessage0Text"])
+def test_a_tool_that_looks_like_a_placeholder_is_refused(name: str) -> None:
+    with pytest.raises(MidlineError, match="each message once"):
+        ChatTemplate(ChatFacts(template=TOOLED), "m").prompt([Turn("user", "hi")], NOW, [{"name": name}])
+
+
+def test_a_renderer_that_is_kept_gets_over_a_template_that_ends_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Renderer() as kept:
+
+        def rendered(template: str) -> list[Segment]:
+            return ChatTemplate(ChatFacts(template=template), "m", kept).prompt([Turn("user", "hi")], NOW).segments
+
+        assert rendered(LOOP) == [Control("<user>"), Text("hi")]
+        first = kept._child
+        assert rendered("{{ strftime_now('%d') }}" + LOOP)[0] == Control("22<user>")
+        assert kept._child is first
+        monkeypatch.setattr(templates, "RENDER_SECONDS", 0.5)
+        with pytest.raises(MidlineError):
+            rendered("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
+        monkeypatch.setattr(templates, "RENDER_SECONDS", 30.0)
+        assert rendered(LOOP + "!")[-1] == Control("!")
+        assert first is not None
+        kept._child.kill()  # type: ignore[union-attr]  # as its limits would
+        assert rendered(LOOP + "?")[-1] == Control("?")

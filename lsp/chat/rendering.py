@@ -1,7 +1,7 @@
-"""``python -m lsp.chat.rendering``: render a chat template, read as JSON from stdin, and print the text as JSON.
+"""``python -m lsp.chat.rendering``: render chat templates, each a line of JSON on stdin, and print a line for each.
 
 A model file is anybody's, and so is its template. It runs in Jinja's sandbox, in a process of its own with little
-memory, little time and no files, and says no more than fits. A failure is one line on stderr, exit code 1.
+memory, little time and no files, and says no more than fits. An answer is ``{"text"}``, or the ``{"reason"}`` for none.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from jinja2 import nodes
+from jinja2 import Template, nodes
 from jinja2.exceptions import TemplateError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
@@ -45,16 +46,10 @@ def render(template: str, variables: dict[str, Any], now: datetime) -> str:
     Raises:
         ValueError: the template is wrong, refuses the messages, or makes too much of them.
     """
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
-    )
-    # Jinja's own makes HTML of it.
-    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-    environment.globals |= {"raise_exception": _refuse, "strftime_now": now.strftime}
     pieces: list[str] = []
     size = 0
     try:
-        for piece in environment.from_string(template).generate(variables):
+        for piece in _compiled(template).generate(variables | {"strftime_now": now.strftime}):
             size += len(piece)
             if size > MAX_OUTPUT_CHARS:
                 raise ValueError(f"it makes more than {MAX_OUTPUT_CHARS:,} characters")
@@ -68,6 +63,17 @@ def render(template: str, variables: dict[str, Any], now: datetime) -> str:
     return "".join(pieces)
 
 
+@lru_cache(maxsize=8)
+def _compiled(template: str) -> Template:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
+    )
+    # Jinja's own makes HTML of it.
+    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    environment.globals |= {"raise_exception": _refuse}
+    return environment.from_string(template)
+
+
 def _refuse(message: object) -> None:
     raise TemplateError(str(message))
 
@@ -77,15 +83,22 @@ def _one_line(error: Exception) -> str:
 
 
 def main() -> int:
-    """Render what stdin holds; returns the exit code."""
-    asked = json.load(sys.stdin)
+    """Render what the lines of stdin hold, until there is none or one has taken too much; returns the exit code."""
     limit_process(CPU_SECONDS, _MEMORY_BYTES)
-    try:
-        text = render(asked["template"], asked["variables"], datetime.fromisoformat(asked["now"]))
-    except (ValueError, MemoryError, RecursionError) as error:
-        print(str(error) or type(error).__name__, file=sys.stderr)
-        return 1
-    json.dump(text, sys.stdout)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        exhausted = False
+        try:
+            text = render(asked["template"], asked["variables"], datetime.fromisoformat(asked["now"]))
+            answer = {"text": text}
+        except ValueError as error:
+            answer = {"reason": str(error)}
+        except (MemoryError, RecursionError) as error:
+            answer = {"reason": str(error) or type(error).__name__}
+            exhausted = True
+        print(json.dumps(answer), flush=True)
+        if exhausted:
+            return 1
     return 0
 
 

@@ -2,25 +2,25 @@
 
 The template never sees what users and models wrote: it is given placeholders, and the text that it makes is split at
 them. So what stands between the messages is the template's (``Control``: special tokens count), the messages are plain
-text, and a history's prompt begins with the same tokens whatever the later turns say.
+text, and a history's prompt begins with the same tokens whatever the later turns say. Tools and calls of them it has to
+see, since it writes them as it likes: there, placeholders stand for what spells a special token.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
+from lsp.chat.renderer import Renderer
 from lsp.engine.protocol import ChatFacts, Control, Segment, Special, Text
 from lsp.errors import MidlineError
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 MAX_TEMPLATE_CHARS = 256 * 1024
 RENDER_SECONDS = 30.0
@@ -47,15 +47,22 @@ _FALLBACKS = (
     (("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"), _LLAMA_3),
     (("<start_of_turn>", "<end_of_turn>"), _GEMMA),
 )
-_PLACEHOLDER = re.compile(r"MidlineMessage(\d+)Text")
+_PLACEHOLDER = re.compile(r"Midline(Message|Control)(\d+)Text")
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A message as the model reads it."""
+    """A message as the model reads it.
+
+    Args:
+        role: who says it; ``tool``: what a tool that was called gave back.
+        text: what is said.
+        calls: the tools that the assistant calls, each with ``name`` and ``arguments``, of any JSON.
+    """
 
     role: Role
     text: str
+    calls: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,14 +84,16 @@ class ChatTemplate:
     Args:
         facts: what its file says.
         model: its name, for messages.
+        renderer: renders it; None: a new one for each prompt.
 
     Raises:
         MidlineError: the file has no template, and its vocabulary none of the known formats' tokens.
     """
 
-    def __init__(self, facts: ChatFacts, model: str) -> None:
+    def __init__(self, facts: ChatFacts, model: str, renderer: Renderer | None = None) -> None:
         self._facts = facts
         self._model = model
+        self._renderer = renderer
         self._source = facts.template or _fallback(facts)
         if not self._source:
             raise MidlineError(
@@ -95,12 +104,23 @@ class ChatTemplate:
             raise self._refused(f"it is longer than {MAX_TEMPLATE_CHARS:,} characters")
         self._merges_system = False
 
-    def prompt(self, turns: Sequence[Turn], now: datetime) -> ChatPrompt:
+    @property
+    def source(self) -> str:
+        """The template itself, in Jinja."""
+        return self._source
+
+    @property
+    def knows_tools(self) -> bool:
+        """Whether it says how tools are offered to the model."""
+        return re.search(r"\btools\b", self._source) is not None
+
+    def prompt(self, turns: Sequence[Turn], now: datetime, tools: Sequence[Mapping[str, Any]] = ()) -> ChatPrompt:
         """The prompt for the next answer. Takes a tenth of a second, or ``RENDER_SECONDS`` at worst: call in a thread.
 
         Args:
-            turns: a system message maybe, then a user's and an assistant's by turns, the last one a user's.
+            turns: a system message maybe, then a user's and an assistant's by turns, the last one a user's or a tool's.
             now: the time that the template is told; the same one for all of a conversation.
+            tools: what the model may call, each as OpenAI's API describes it.
 
         Raises:
             MidlineError: the template fails, or doesn't hold the messages.
@@ -108,31 +128,51 @@ class ChatTemplate:
         has_system = bool(turns) and turns[0].role == "system"
         if has_system and not self._merges_system:
             try:
-                return self._prompt(turns, now)
+                return self._prompt(turns, now, tools)
             except MidlineError:
                 # Templates of models that know no system message refuse it or leave it out.
-                merged = self._prompt(_without_system(turns), now)
+                merged = self._prompt(_without_system(turns), now, tools)
                 self._merges_system = True
                 return merged
-        return self._prompt(_without_system(turns) if has_system else turns, now)
+        return self._prompt(_without_system(turns) if has_system else turns, now, tools)
 
-    def _prompt(self, turns: Sequence[Turn], now: datetime) -> ChatPrompt:
+    def _prompt(self, turns: Sequence[Turn], now: datetime, tools: Sequence[Mapping[str, Any]]) -> ChatPrompt:
+        # Of a call without words, templates ask whether there are any.
+        shown = [i for i, turn in enumerate(turns) if turn.text or not turn.calls]
+        messages = [_message(turn, f"MidlineMessage{i}Text" if i in shown else "") for i, turn in enumerate(turns)]
+        given, masked = self._mask(json.dumps({"messages": messages, "tools": list(tools) or None}))
         try:
-            roles = tuple(turn.role for turn in turns)
-            text = _rendered(self._source, roles, self._facts.bos, self._facts.eos, now)
+            text = _rendered(self._renderer, self._source, given, self._facts.bos, self._facts.eos, now)
         except ValueError as error:
             raise self._refused(str(error)) from error
-        pieces = _PLACEHOLDER.split(text)
-        if [int(number) for number in pieces[1::2]] != list(range(len(turns))):
+        between, kinds, numbers = (_PLACEHOLDER.split(text)[start::3] for start in range(3))
+        places = {
+            kind: [int(number) for of, number in zip(kinds, numbers, strict=True) if of == kind] for kind in kinds
+        }
+        # Of what is masked, a template may leave out or repeat some; only a tool that spells placeholders has others.
+        if places.get("Message", []) != shown or max(places.get("Control", []), default=-1) >= len(masked):
             raise self._refused("it doesn't hold each message once, in order")
-        segments: list[Segment] = []
+        segments: list[Segment] = [Control(between[0])]
+        for kind, number, after in zip(kinds, map(int, numbers), between[1:], strict=True):
+            segments += [Text(turns[number].text if kind == "Message" else masked[number]), Control(after)]
         if self._facts.adds_bos and not text.startswith(self._facts.bos):
-            segments.append(Special("bos"))
-        for i, piece in enumerate(pieces):
-            content = Text(turns[int(piece)].text) if i % 2 else Control(piece)
-            if content.text:
-                segments.append(content)
-        return ChatPrompt(segments, text.rstrip().endswith("<think>"))
+            segments.insert(0, Special("bos"))
+        filled = [segment for segment in segments if isinstance(segment, Special) or segment.text]
+        return ChatPrompt(filled, text.rstrip().endswith("<think>"))
+
+    def _mask(self, given: str) -> tuple[str, list[str]]:
+        """JSON with placeholders for what spells a special token, and what they stand for."""
+        controls = [json.dumps(text)[1:-1] for text in self._facts.controls if text]
+        if not any(control in given for control in controls):
+            return given, []
+        found: list[str] = []
+
+        def put_away(match: re.Match[str]) -> str:
+            found.append(json.loads(f'"{match[0]}"'))
+            return f"MidlineControl{len(found) - 1}Text"
+
+        longest_first = sorted(controls, key=len, reverse=True)
+        return re.sub("|".join(map(re.escape, longest_first)), put_away, given), found
 
     def _refused(self, reason: str) -> MidlineError:
         return MidlineError(
@@ -150,33 +190,24 @@ def _without_system(turns: Sequence[Turn]) -> list[Turn]:
     return [Turn(first.role, f"{system.text}\n\n{first.text}"), *rest]
 
 
+def _message(turn: Turn, text: str) -> dict[str, Any]:
+    """A turn as templates are given it."""
+    message: dict[str, Any] = {"role": turn.role, "content": text}
+    if turn.calls:
+        message["tool_calls"] = [{"type": "function", "function": call} for call in turn.calls]
+    return message
+
+
 @lru_cache(maxsize=64)
-def _rendered(template: str, roles: tuple[Role, ...], bos: str, eos: str, now: datetime) -> str:
-    """What the template makes of messages of these roles.
+def _rendered(renderer: Renderer | None, template: str, given: str, bos: str, eos: str, now: datetime) -> str:
+    """What the template makes of ``given``, messages and tools as JSON.
 
     Raises:
         ValueError: nothing; the text is the reason, a clause.
     """
-    messages = [{"role": role, "content": f"MidlineMessage{i}Text"} for i, role in enumerate(roles)]
-    variables = {"messages": messages, "bos_token": bos, "eos_token": eos, "add_generation_prompt": True}
-    asked = {
-        "template": template,
-        "variables": variables | {"tools": None, "documents": None},
-        "now": now.isoformat(),
-    }
-    # -P: a file named like a module of ours in the current folder must not be imported.
-    command = [sys.executable, "-P", "-m", "lsp.chat.rendering"]
-    try:
-        child = subprocess.run(
-            command, input=json.dumps(asked).encode(), capture_output=True, timeout=RENDER_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ValueError(f"it isn't done after {RENDER_SECONDS:g} s") from error
-    except OSError as error:
-        raise ValueError(f"no process can be started for it: {error.strerror or error}") from error
-    if child.returncode < 0:
-        raise ValueError("it takes more time or memory than is allowed")
-    if child.returncode:
-        said = child.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ValueError(said[-1].rstrip(".") if said else "it fails, and doesn't say why")
-    return str(json.loads(child.stdout))
+    variables = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True, "documents": None}
+    asked = {"template": template, "variables": json.loads(given) | variables, "now": now.isoformat()}
+    if renderer:
+        return renderer.render(asked, RENDER_SECONDS)
+    with Renderer() as once:
+        return once.render(asked, RENDER_SECONDS)
