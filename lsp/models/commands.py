@@ -52,6 +52,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--output", metavar="NAME", help="what to call it; default: its source's name and the type")
     parser.add_argument("--threads", metavar="N", type=_threads, default=0, help="that compute; default: all but one")
     parser.add_argument("--requantize", action="store_true", help="even of what is quantized already, at a loss")
+    parser = command("finetune-data", "write a repository as examples to train a model on elsewhere", _finetune_data)
+    parser.add_argument("folder", metavar="DIR", nargs="?", type=Path, default=Path(), help="default: the current one")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT.jsonl|DIR", type=Path, required=True, help="one file, or a folder of several"
+    )
+    parser.add_argument("--seed", type=_whole, default=1, help="chooses gaps, and files for validation (default 1)")
+    parser.add_argument(
+        "--validation", metavar="SHARE", type=_share, default=0.05, help="of the files, for validation (default 0.05)"
+    )
+    parser.add_argument(
+        "--licence", metavar="NAME", action="append", default=[], help="let files in that stand under it; SPDX's name"
+    )
     parser = command("verify", "read a whole model again and compare its hash", _verify)
     parser.add_argument("name", metavar="NAME")
 
@@ -95,8 +107,8 @@ def _quantize(arguments: argparse.Namespace) -> int:
         print("midline: it was quantized already: the result is worse than one of the original", file=sys.stderr)
     if made.fallbacks:
         print(
-            f"midline: {made.fallbacks} of {made.tensors} tensors have a shape that {made.model.info.quantization} can't store:"
-            " llama.cpp took larger types for them",
+            f"midline: {made.fallbacks} of {made.tensors} tensors have a shape that {made.model.info.quantization}"
+            " can't store: llama.cpp took larger types for them",
             file=sys.stderr,
         )
     counts = {
@@ -106,6 +118,30 @@ def _quantize(arguments: argparse.Namespace) -> int:
         "fallbacks": made.fallbacks,
     }
     return _print_model(arguments, made.model, "is installed", counts)
+
+
+def _finetune_data(arguments: argparse.Namespace) -> int:
+    from lsp.finetune.command import finetune_command
+    from lsp.finetune.export import Options
+
+    options = Options(arguments.seed, arguments.validation, frozenset(arguments.licence))
+    return finetune_command(arguments.folder, arguments.output, options, as_json=arguments.json)
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 0.5")
+    return share
 
 
 def _threads(text: str) -> int:
