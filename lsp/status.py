@@ -82,7 +82,7 @@ def status_command(as_json: bool) -> int:
 
 async def _state(settings: Settings) -> State:
     try:
-        connection = await connect(engine_config(settings))
+        connection = await connect(engine_config(settings), load=False)
     except MidlineError as error:
         return State("disabled", error.message, error.cure)
     if connection is None:

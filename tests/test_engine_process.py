@@ -66,7 +66,7 @@ def mode(path: Path) -> int:
 
 async def test_only_this_user_can_reach_the_engine(config: EngineConfig) -> None:
     async with connected(config) as (client, _):
-        path = socket_path(config.key)
+        path = socket_path()
         assert path.is_socket()
         assert mode(path) == 0o600
         assert mode(path.parent) == 0o700
@@ -77,7 +77,7 @@ async def test_only_this_user_can_reach_the_engine(config: EngineConfig) -> None
 
 
 async def test_what_a_dead_engine_left_behind_is_no_obstacle(config: EngineConfig) -> None:
-    path = socket_path(config.key)
+    path = socket_path()
     with socket(AF_UNIX) as dead:
         dead.bind(str(path))
     path.with_suffix(".lock").touch()
@@ -89,14 +89,14 @@ async def test_a_home_too_deep_for_a_sockets_path(
     config: EngineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MIDLINE_HOME", str(tmp_path / "/".join(["a-folder-with-a-long-name"] * 5)))
-    path = socket_path(config.key)
+    path = socket_path()
     assert len(os.fsencode(path)) <= 108
     async with connected(config) as (client, _):
         assert await answer(client) in ("length", "eog")
         assert mode(path) == 0o600
         assert mode(path.parent) == 0o700
     monkeypatch.setenv("MIDLINE_HOME", str(tmp_path / "/".join(["another-folder-with-a-name"] * 5)))
-    assert socket_path(config.key) != path  # homes don't share engines
+    assert socket_path() != path  # homes don't share engines
 
 
 @pytest.mark.parametrize(
@@ -195,17 +195,20 @@ async def test_the_engine_leaves_some_time_after_its_last_client(config: EngineC
         await asyncio.sleep(3 * config.idle_seconds)  # one client is still there
         pid = first[-1].pid
         assert alive(pid)
-        path = socket_path(config.key)
+        path = socket_path()
     await until(lambda: not alive(pid), lambda: f"the end of {pid}")
     assert not path.exists()
 
 
-async def test_another_model_gets_another_engine(config: EngineConfig) -> None:
+async def test_a_file_that_changed_is_another_model(config: EngineConfig) -> None:
     async with connected(config) as (one, _):
         Path(config.model).touch()  # another file, as far as anybody can tell
         async with connected(config) as (other, _):
-            assert one.state.pid != other.state.pid
-            assert await answer(one) in ("length", "eog")
+            assert one.state.pid == other.state.pid
+            one.generate("a file", PROMPT, max_tokens=3)
+            assert await answer(other) in ("length", "eog")
+            assert await one.recall("a file")
+            assert not await other.recall("a file")
 
 
 # -- crashes ------------------------------------------------------------------------------------------------------

@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-import msgspec
-
 from lsp import paths
 from lsp.engine import protocol
 from lsp.engine.config import EngineConfig, socket_path
@@ -28,6 +26,7 @@ from lsp.engine.protocol import (
     Failed,
     Forget,
     Generate,
+    Open,
     Priority,
     Recall,
     Recalled,
@@ -93,10 +92,10 @@ class Generation:
 
 
 class EngineClient:
-    """Keeps a connection to the engine of ``config``.
+    """Keeps a connection to the engine, about one model.
 
     Args:
-        config: which engine.
+        config: the model, and how it is to be run.
         on_state: called with each change of the engine's state.
     """
 
@@ -284,26 +283,30 @@ class EngineClient:
 # -- finding and starting the engine's process -----------------------------------------------------------------------
 
 
-async def connect(config: EngineConfig) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-    """Connect to the engine of ``config`` if one runs.
+async def connect(
+    config: EngineConfig, *, load: bool = True
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """Connect to the engine if one runs, about the model of ``config``; ``load``: which is to be loaded, if it isn't.
 
     Raises:
         MidlineError: the socket belongs to somebody else.
     """
-    path = socket_path(config.key)
+    path = socket_path()
     try:
         owner = path.stat().st_uid
         if owner != os.getuid():
             raise MidlineError(
                 f"The engine's socket {path} belongs to another user.", "Set MIDLINE_HOME to your own folder."
             )
-        return await asyncio.open_unix_connection(path, limit=protocol.MAX_MESSAGE_BYTES)
+        reader, writer = await asyncio.open_unix_connection(path, limit=protocol.MAX_MESSAGE_BYTES)
+        writer.write(protocol.encode(Open(config, load)))
+        return reader, writer
     except (FileNotFoundError, ConnectionError):
         return None
 
 
 async def connect_or_launch(config: EngineConfig) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to the engine of ``config``, starting it first if need be.
+    """Connect to the engine about the model of ``config``, starting it first if need be.
 
     Several clients may do so at once: the engines that lose the race for the lock end by themselves, and all clients
     meet the one that won.
@@ -319,7 +322,7 @@ async def connect_or_launch(config: EngineConfig) -> tuple[asyncio.StreamReader,
                 return connection
             code = process.poll() if process else 0
             if code == 0:
-                process = _launch(config)
+                process = _launch()
             elif code is not None:
                 raise MidlineError(
                     f"The engine can't start (exit code {code}): {_last_log_line()}",
@@ -331,7 +334,7 @@ async def connect_or_launch(config: EngineConfig) -> tuple[asyncio.StreamReader,
     raise MidlineError(f"The engine did not answer within {CONNECT_SECONDS:.0f} s.", f"Its log is {log_path()}.")
 
 
-def _launch(config: EngineConfig) -> subprocess.Popen[bytes]:
+def _launch() -> subprocess.Popen[bytes]:
     # Not asyncio's: from Python 3.12 on, a loop that ends kills the processes that it started.
     environment = os.environ | {
         # Threads that busy-wait beside an editor cost more than half of the speed; these sleep.
@@ -339,7 +342,7 @@ def _launch(config: EngineConfig) -> subprocess.Popen[bytes]:
     }
     with _open_log() as log:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "lsp.engine", msgspec.json.encode(config).decode()],
+            [sys.executable, "-P", "-m", "lsp.engine"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

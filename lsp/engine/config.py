@@ -13,14 +13,16 @@ from lsp import __version__, paths
 
 
 class EngineConfig(msgspec.Struct, frozen=True):
-    """One model on one machine.
+    """One model, and how it is to be run.
 
     Args:
         model: path of the GGUF file.
         n_ctx: cells of the KV cache; 0 lets midline choose.
         threads: compute threads; 0 for one fewer than the physical cores.
         gpu_layers: layers to offload; -1 lets midline choose.
-        idle_seconds: how long the engine stays after its last client left.
+        idle_seconds: how long the model stays after its last client left, and the engine after its last model's.
+        unload_seconds: after so long without a request its memory is given back until the next one; 0: never.
+        beside: the other models that the settings name, which are to have room, too.
     """
 
     model: str
@@ -28,14 +30,18 @@ class EngineConfig(msgspec.Struct, frozen=True):
     threads: int = 0
     gpu_layers: int = -1
     idle_seconds: float = 600.0
+    unload_seconds: float = 0.0
+    beside: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        """Clients with equal keys share an engine; another version of midline's code gets its own."""
+        """Clients with equal keys share a model.
+
+        Raises:
+            OSError: the file has gone.
+        """
         status = Path(self.model).stat()
         shared = (
-            __version__,
-            _code_changed(),
             self.model,
             status.st_size,
             status.st_mtime_ns,
@@ -46,18 +52,23 @@ class EngineConfig(msgspec.Struct, frozen=True):
         return hashlib.sha256(repr(shared).encode()).hexdigest()[:16]
 
 
+def engine_key() -> str:
+    """All of a user's clients share an engine; another version of midline's code gets its own."""
+    return hashlib.sha256(f"{__version__} {_code_changed()}".encode()).hexdigest()[:16]
+
+
 def _code_changed() -> int:
     """When the engine's code last changed: an upgrade in place must not talk to the engine before it."""
-    return max(file.stat().st_mtime_ns for file in Path(__file__).parent.glob("*.py"))
+    return max(file.stat().st_mtime_ns for file in Path(__file__).parent.rglob("*.py"))
 
 
-def socket_path(key: str) -> Path:
-    """The socket of the engine with this key, in a folder that only this user can enter.
+def socket_path(key: str = "") -> Path:
+    """The socket of the engine with this key, by default ``engine_key``, in a folder that only this user can enter.
 
     Raises:
         MidlineError: no such folder can be made.
     """
-    path = paths.private_dir(paths.runtime_dir()) / f"engine-{key}.sock"
+    path = paths.private_dir(paths.runtime_dir()) / f"engine-{key or engine_key()}.sock"
     if len(os.fsencode(path)) < 100:  # the kernel's limit for a socket's path is 104 to 108 bytes
         return path
     short = hashlib.sha256(os.fsencode(path.parent)).hexdigest()[:8]

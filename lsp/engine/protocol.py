@@ -12,7 +12,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from lsp.engine.config import EngineConfig
 from lsp.errors import MidlineError
+from lsp.models.fim import LayoutName
 
 # One line holds one message; a prompt is bounded by the context, so a longer line is not one of ours.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -27,6 +29,18 @@ Priority = Literal["completion", "chat", "anchor", "warm"]
 # Why a prompt's token was computed: the key had no sequence yet; it had one, which was evicted; the prompt differs
 # from it before its last special token (another base); or only behind that (typing).
 Why = Literal["first_use", "evicted", "base_changed", "typed", "paused"]
+
+
+class Open(msgspec.Struct, tag="open", frozen=True):
+    """A connection's first message: which model all that follows is about.
+
+    Args:
+        config: the model, and how it is to be run.
+        load: whether to load it where it isn't; else the engine says how it is, and hangs up.
+    """
+
+    config: EngineConfig
+    load: bool = True
 
 
 class Special(msgspec.Struct, tag="special", frozen=True):
@@ -106,7 +120,7 @@ class Ask(msgspec.Struct, tag="ask"):
     """Ask for a ``State`` now."""
 
 
-ClientMessage = Generate | Cancel | Forget | Recall | Describe | Ask
+ClientMessage = Open | Generate | Cancel | Forget | Recall | Describe | Ask
 
 
 class Token(msgspec.Struct, tag="token"):
@@ -193,8 +207,8 @@ class Described(msgspec.Struct, tag="described"):
 class ModelFacts(msgspec.Struct, frozen=True):
     """What the loaded model is; the last fields say what its vocabulary has.
 
-    ``layout`` is the order of an infilling prompt: prefix, suffix, middle; or suffix, prefix for models that have no
-    token to begin the middle with.
+    ``layout`` is the order of an infilling prompt (`lsp.models.fim`), the likeliest of ``layouts`` where its name and
+    vocabulary leave doubt whether and how it infills.
     """
 
     name: str
@@ -203,10 +217,11 @@ class ModelFacts(msgspec.Struct, frozen=True):
     parameters: int
     n_ctx_train: int
     fim: bool
-    layout: Literal["psm", "spm"]
+    layout: LayoutName
     separator: bool
     repository: bool
     bos: bool
+    layouts: tuple[LayoutName, ...] = ()
 
 
 class State(msgspec.Struct, tag="state"):

@@ -20,10 +20,11 @@ from lsp.engine.drafting import Drafter
 from lsp.engine.job import Job, in_turn
 from lsp.engine.ledger import Ledger, OutOfCellsError
 from lsp.engine.llama import AbortedError, Entry, Llama, NoCellsError
-from lsp.engine.prompt import base_length, compile_prompt, read_prompt
+from lsp.engine.prompt import compile_prompt, read_prompt
 from lsp.engine.protocol import Control, Done, EngineMessage, Failed, Generate, Recalled, Segment, Token, Why
 from lsp.engine.run import Run
 from lsp.engine.sampling import Choice, best
+from lsp.engine.turn import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Scheduler:
             left (False).
         on_idle: called from the loop's thread when there is nothing to do; returns whether it wants to be called
             again soon.
+        turn: shared by the schedulers of all models in this process.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Scheduler:
         n_seq: int,
         on_busy: Callable[[bool], None] = lambda _: None,
         on_idle: Callable[[], bool] = lambda: False,
+        turn: Turn | None = None,
     ) -> None:
         self._llama = llama
+        self._turn = turn or Turn()
         self.ledger = Ledger(n_seq, llama.n_ctx, llama.cuttable)
         self.tokens_prewarmed = 0
         self.prefill_per_second = 0.0
@@ -120,6 +124,11 @@ class Scheduler:
         """Tell ``emit`` what the sequences whose key starts with ``prefix`` hold."""
         self._inbox.put(lambda: emit(Recalled(request_id, self._prompts(prefix))))
 
+    @property
+    def has_requests(self) -> bool:
+        """Whether a request is waiting or under way."""
+        return bool(self._jobs)
+
     def stop(self) -> None:
         """Let ``loop`` return after the batch under way."""
         self._llama.abort = True
@@ -133,8 +142,11 @@ class Scheduler:
         Raises:
             RuntimeError: llama.cpp failed again and again.
         """
-        while self.step():
-            pass
+        try:
+            while self.step():
+                pass
+        finally:
+            self._turn.leave(self)
 
     def step(self) -> bool:
         """One turn: read the inbox (waiting for it when there is nothing to do), then compute one batch.
@@ -154,14 +166,25 @@ class Scheduler:
         self._admit()
         self._tell_busy()
         batch = self._next_batch()
-        if batch:
-            self._compute(batch)
-            self._idle_work = True
-            self._tell_busy()
+        if not batch:
+            return True
+        with self._turn.take(self, batch[0][0].rank, self._interrupt) as mine:
+            if mine:
+                self._compute(batch)
+        self._idle_work = True
+        self._tell_busy()
         return True
+
+    def _interrupt(self) -> None:
+        """Called from another model's thread, which has something more urgent to compute."""
+        batch = self._in_batch
+        if batch and not is_short(batch):
+            self._llama.abort = True
 
     def _read_inbox(self) -> bool:
         wait = not self._waiting and not self._active
+        if wait:
+            self._turn.leave(self)
         while True:
             try:
                 timeout = IDLE_SECONDS if self._idle_work else None
@@ -240,7 +263,7 @@ class Scheduler:
             tokenize_control=self._tokenize_control,
             held=held,
         )
-        return Run(0, -1, prompt.tokens, prompt.heal, base_length(prompt.tokens, self._llama.vocabulary))
+        return Run(0, -1, prompt.tokens, prompt.heal, prompt.base)
 
     def _bring_to(self, seq: int, length: int) -> None:
         """Cut ``seq``, or restore the checkpoint at ``length`` where its memory can't be cut."""
@@ -284,11 +307,7 @@ class Scheduler:
             return []
         if self._anchor_is_due(jobs):
             jobs = [job for job in jobs if job.request.priority == "anchor"]
-        self._steps_without_anchor = 0 if jobs[0].background else self._steps_without_anchor + 1
-        batch = compose(jobs, self.ledger, cuttable=self._llama.cuttable)
-        if len(batch) == 1:
-            self._draft(*batch[0])
-        return batch
+        return compose(jobs, self.ledger, cuttable=self._llama.cuttable)
 
     def _anchor_is_due(self, jobs: list[Job]) -> bool:
         """Whether a waiting base has its turn: never before somebody's first token."""
@@ -304,6 +323,9 @@ class Scheduler:
             run.draft = self.drafter.guess(self.ledger.tokens(run.seq) + run.pending, run.copying)[: room - 1]
 
     def _compute(self, batch: Batch) -> None:
+        self._steps_without_anchor = 0 if batch[0][0].background else self._steps_without_anchor + 1
+        if len(batch) == 1:
+            self._draft(*batch[0])
         entries: list[Entry] = []
         for job, run, count in batch:
             position = len(self.ledger.tokens(run.seq))
