@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lsp.completion.layout import LAYOUTS
 from lsp.completion.pieces import ContextPiece
 from lsp.completion.prompt import (
     HOLD_CHARS,
     HOLD_LINES,
     MAX_LINE_CHARS,
+    UNTITLED,
     Base,
     bounded,
     make_base,
@@ -19,7 +21,8 @@ from lsp.completion.prompt import (
     without_rest,
 )
 from lsp.documents import Cursor
-from lsp.engine.protocol import Special, Text
+from lsp.engine.protocol import Segment, Special, Text
+from lsp.models.fim import LayoutName
 
 SIZE = 800
 
@@ -265,37 +268,59 @@ def test_typing_only_appends_to_the_prompt(layout: str) -> None:
     assert names == (["bos", "prefix", "suffix", "middle"] if layout == "psm" else ["bos", "suffix", "prefix"])
 
 
-@given(st.text(), st.text(), st.text())
-def test_a_base_is_read_back_from_its_prompt(prefix: str, suffix: str, middle: str) -> None:
-    base = Base(prefix, suffix)
-    assert Base.read(base.segments(middle, "psm")) == base
-    # As the engine tells it: without empty texts.
-    told = [segment for segment in base.segments(middle, "psm") if not isinstance(segment, Text) or segment.text]
-    assert Base.read(told) == base
+@pytest.mark.parametrize("layout", LAYOUTS)
+@given(prefix=st.text(), suffix=st.text(), middle=st.text())
+def test_a_base_is_read_back_from_its_prompt(layout: LayoutName, prefix: str, suffix: str, middle: str) -> None:
+    base = Base(prefix, suffix, path="a.py")
+    # As the engine tells it: without empty texts, and two of them as one.
+    told = as_told(base.segments(middle, layout))
+    read = Base.read(told, layout)
+    assert read is not None
+    assert read.suffix == suffix
+    if LAYOUTS[layout].goes_on:  # nothing tells where the prefix ended
+        assert (prefix + middle).startswith(read.prefix)
+        assert read.prefix.endswith("\n") or not read.prefix
+    else:
+        assert read.prefix == prefix
+    assert read.path == (base.path if LAYOUTS[layout].has_files else UNTITLED)
 
 
-@pytest.mark.parametrize("layout", ["psm", "spm"])
-def test_context_stands_at_the_head_of_the_prefix_and_is_read_back(layout: str) -> None:
+def as_told(segments: list[Segment]) -> list[Segment]:
+    told: list[Segment] = []
+    for segment in segments:
+        if isinstance(segment, Text) and told and isinstance(told[-1], Text):
+            told[-1] = Text(told[-1].text + segment.text)
+        elif not isinstance(segment, Text) or segment.text:
+            told.append(segment)
+    return told
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_context_stands_before_the_prefix_and_is_read_back(layout: LayoutName) -> None:
     pieces = (
         ContextPiece("a.py", 3, 3, "f", "f(x, y)\n", 1.0, "used here"),
         ContextPiece("a.py", 7, 8, "", "g = 1\n\nh = 2\n", 1.0, "similar code"),
         ContextPiece("b/c.py", 1, 1, "g", "g()\n", 1.0, "used here"),
     )
-    base = Base("def h():\n", "\nend\n", pieces, "#")
-    segments = base.segments("    re", layout)  # type: ignore[arg-type]
-    head = "# --- a.py\n# f(x, y)\n# g = 1\n# \n# h = 2\n# --- b/c.py\n# g()\n\ndef h():\n"
-    assert [segment.text for segment in segments if isinstance(segment, Text) and segment.text.startswith(head)]
-    if layout == "psm":
-        read = Base.read(segments)
-        assert read is not None
-        assert (read.prefix, read.suffix, read.mark) == (base.prefix, base.suffix, "#")
-        assert [(piece.path, piece.text) for piece in read.context] == [
-            ("a.py", "f(x, y)\ng = 1\n\nh = 2\n"),
-            ("b/c.py", "g()\n"),
-        ]
-        assert read.segments("    re", "psm") == segments
+    base = Base("x = 1\n" * 30 + "def h():\n", "\nend\n", pieces, "#", "d.py")
+    segments = base.segments("    re", layout)
+    texts = [segment.text for segment in segments if isinstance(segment, Text)]
+    if LAYOUTS[layout].has_files:
+        assert texts[:2] == ["a.py\nf(x, y)\ng = 1\n\nh = 2\n", "b/c.py\ng()\n"]
+    else:
+        head = "# --- a.py\n# f(x, y)\n# g = 1\n# \n# h = 2\n# --- b/c.py\n# g()\n\nx = 1\n"
+        assert [text for text in texts if text.removeprefix(" ").startswith(head)]
+    read = Base.read(as_told(segments), layout)
+    assert read is not None
+    assert read.shown == base.shown == (("a.py", "f(x, y)\ng = 1\n\nh = 2\n"), ("b/c.py", "g()\n"))
+    assert base.prefix.startswith(read.prefix)
+    assert len(read.prefix) > len(base.prefix) / 3
+    if not LAYOUTS[layout].goes_on:
+        assert read.segments("    re", layout) == segments
 
 
-def test_what_is_no_infilling_prompt_gives_no_base() -> None:
-    assert Base.read([Text("hello")]) is None
-    assert Base.read([]) is None
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_no_infilling_prompt_gives_no_base(layout: LayoutName) -> None:
+    assert Base.read([Text("hello")], layout) is None
+    assert Base.read([], layout) is None
+    assert Base.read([Special("suffix"), Text("hello"), Special("suffix")], layout) is None

@@ -72,7 +72,7 @@ def test_metadata_of_a_fim_model(tmp_path: Path) -> None:
     assert info.quantization == "F16"
     assert (info.context_length, info.layers, info.embedding, info.vocabulary) == (64, 1, 32, 42)
     assert info.parameters == 2 * 42 * 32
-    assert info.fim == FimTokens(prefix=37, suffix=38, middle=39, separator=40, repository=41)
+    assert info.fim == FimTokens(37, 38, 39, 40, 41, family="Qwen-Coder", layouts=("psm",), sure=False)
     assert info.chat_template
     assert info.parts == 1
 
@@ -148,5 +148,5 @@ def test_the_default_model_is_what_the_catalogue_says(installed_model: Installed
     assert (info.architecture, info.context_length, info.layers) == ("qwen2", 32768, 24)
     assert info.parameters == DEFAULT_MODEL.parameters
     assert info.quantization == DEFAULT_MODEL.quantization
-    assert info.fim == FimTokens(prefix=151659, suffix=151661, middle=151660, separator=151664, repository=151663)
+    assert info.fim == FimTokens(151659, 151661, 151660, 151664, 151663, "Qwen-Coder", ("psm",), sure=True)
     assert (info.fim is not None, info.chat_template) == (DEFAULT_MODEL.fim, DEFAULT_MODEL.chat)

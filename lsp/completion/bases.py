@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from lsp.completion.context import ContextSource
+from lsp.completion.layout import LAYOUTS
 from lsp.completion.pieces import MARKS, merged
 from lsp.completion.prompt import (
     CHARS_PER_TOKEN,
     RENEW_LINES,
     Base,
-    Layout,
     Match,
     has_words_right,
     make_base,
@@ -33,6 +33,7 @@ from lsp.documents import Cursor
 from lsp.engine.client import Generation
 from lsp.engine.protocol import Priority, Segment
 from lsp.errors import MidlineError
+from lsp.models.fim import LayoutName
 
 # A completion that finds no base waits so long for a small one; a large one may take its time.
 SMALL_SECONDS = 1.5
@@ -129,7 +130,7 @@ class DocumentBases:
 
     uri: str
     engine: Engine
-    layout: Layout
+    layout: LayoutName
     budget: Callable[[], Budget]
     context: ContextSource | None = None
     places: list[Place] = field(default_factory=list)  # used most recently first
@@ -151,7 +152,7 @@ class DocumentBases:
     async def _recall(self) -> None:
         for key, segments in (await self.engine.recall(f"{self.uri}#")).items():
             number = key.removeprefix(f"{self.uri}#")
-            base = Base.read(segments)
+            base = Base.read(segments, self.layout)
             if base and number.isdigit() and self._permits(base):
                 self.places.append(Place(key, base, computed=True))
                 self._count = max(self._count, int(number))
@@ -179,7 +180,8 @@ class DocumentBases:
 
         Where one fits but for words right of the cursor, it is that one with those words.
         """
-        if self.layout == "psm" and has_words_right(cursor) and (near := self.fitting(without_rest(cursor))):
+        prefix_first = LAYOUTS[self.layout].prefix_first
+        if prefix_first and has_words_right(cursor) and (near := self.fitting(without_rest(cursor))):
             return self._begin(cursor, self._new_place(with_rest(near[0].base, cursor)))
         base = make_base(cursor, chars)
         held = next((place.base for place in self.places if place.computed and place.base.context), None)
@@ -195,7 +197,7 @@ class DocumentBases:
         epoch = self.context.epoch if self.context else None
         base = await self._with_context(cursor, make_base(cursor, self.budget().large))
         for place in self.places:
-            if place.base.head == base.head and match(cursor, place.base):
+            if place.base.shown == base.shown and match(cursor, place.base):
                 # Recalled, when all that was known of its context was the text.
                 place.base, place.epoch = replace(place.base, context=base.context, mark=base.mark), epoch
                 return self._begin(cursor, place)

@@ -2,7 +2,8 @@
 
 The comment form is for every model: it needs no token of the vocabulary, and stands in any order of the prompt's
 parts. With Qwen2.5-Coder it does at least as well as the repository tokens that this model was trained with: behind 30
-calls into other files, the rest of the line was 0.45 ± 0.26 nats likelier.
+calls into other files, the rest of the line was 0.45 ± 0.26 nats likelier. Models of makers who describe a layout with
+files see files (`lsp/completion/layout`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from indexer.context import Piece
@@ -61,12 +63,9 @@ def as_comments(pieces: Iterable[ContextPiece], mark: str) -> str:
         mark: what begins a comment in the file's language.
     """
     head: list[str] = []
-    path = None
-    for piece in pieces:
-        if piece.path != path:
-            head.append(f"{mark} {_FILE}{piece.path}\n")
-            path = piece.path
-        head += [f"{mark} {line}\n" for line in piece.lines]
+    for path, text in as_files(pieces):
+        head.append(f"{mark} {_FILE}{path}\n")
+        head += [f"{mark} {line}\n" for line in text.split("\n")[:-1]]
     return "".join([*head, "\n"]) if head else ""
 
 
@@ -84,8 +83,19 @@ def read_comments(prefix: str) -> tuple[tuple[ContextPiece, ...], str, str]:
             files.append((line.removeprefix(_FILE), []))
         else:
             files[-1][1].append(line)
-    pieces = [ContextPiece(path, 0, 0, "", "\n".join([*texts, ""]), 0.0, "from before") for path, texts in files]
-    return tuple(pieces), mark.strip(), rest
+    pieces = read_files((path, "\n".join([*texts, ""])) for path, texts in files)
+    return pieces, mark.strip(), rest
+
+
+def as_files(pieces: Iterable[ContextPiece]) -> tuple[tuple[str, str], ...]:
+    """The pieces as paths and texts, those of a file as one where they follow each other; each text ends a line."""
+    groups = groupby(pieces, key=lambda piece: piece.path)
+    return tuple((path, "".join(f"{line}\n" for piece in group for line in piece.lines)) for path, group in groups)
+
+
+def read_files(files: Iterable[tuple[str, str]]) -> tuple[ContextPiece, ...]:
+    """What ``as_files`` made, one piece a file."""
+    return tuple(ContextPiece(path, 0, 0, "", text, 0.0, "from before") for path, text in files)
 
 
 def cost(pieces: Sequence[ContextPiece], mark: str) -> int:

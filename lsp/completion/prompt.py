@@ -8,14 +8,15 @@ had written it::
     <PRE> text before the anchor <SUF> text after the cursor's line <MID> text from the anchor to the cursor
     └─────────────── base: the same for many keystrokes ──────────────┘    └─ grows by what is typed ─┘
 
-SPM models read ``<SUF> suffix <PRE> prefix`` and go on from there; the base is laid out in that order.
+Other models read the suffix first, or other files with separators before (`lsp/completion/layout`): in every order the
+text from the anchor comes last.
 
 What stands right of the cursor on its line is in neither where it is but brackets and punctuation: editors put that
 there and change it, and post-processing reconciles it with what the model wrote. Words there, as when a call is put
 around something, are the suffix's beginning.
 
-Context, pieces of other files and of far away in this one, stands at the prefix's head as comments: it is the same for
-longer than all that follows.
+Context, pieces of other files and of far away in this one, stands at the prefix's head as comments, unless the model
+knows files with separators: it is the same for longer than all that follows.
 """
 
 from __future__ import annotations
@@ -24,13 +25,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
 
-from lsp.completion.pieces import ContextPiece, as_comments, read_comments
+from lsp.completion.layout import LAYOUTS, Parts
+from lsp.completion.pieces import ContextPiece, as_comments, as_files, read_comments, read_files
 from lsp.documents import Cursor
-from lsp.engine.protocol import Segment, Special, Text
-
-Layout = Literal["psm", "spm"]
+from lsp.engine.protocol import Segment
+from lsp.models.fim import LayoutName
 
 # Characters of code that a token stands for, on average.
 CHARS_PER_TOKEN = 3.3
@@ -51,6 +51,9 @@ REST_CHARS = 300
 # A line longer than this is no code that anybody writes; its beginning is left out.
 MAX_LINE_CHARS = 400
 
+# What a document is called that has no name.
+UNTITLED = "untitled"
+
 _WORD = re.compile(r"\w")
 
 
@@ -63,12 +66,14 @@ class Base:
         suffix: the text after the cursor's line.
         context: what is shown of other code, in the order in which it stands.
         mark: what begins a comment in the document's language; needed for context.
+        path: the document's name, for models that are told it.
     """
 
     prefix: str
     suffix: str
     context: tuple[ContextPiece, ...] = ()
     mark: str = ""
+    path: str = UNTITLED
 
     @property
     def chars(self) -> int:
@@ -81,46 +86,28 @@ class Base:
         return _first_line(self.suffix)
 
     @property
-    def head(self) -> str:
-        """The context as it stands in the prompt."""
-        return as_comments(self.context, self.mark)
+    def shown(self) -> tuple[tuple[str, str], ...]:
+        """The context as paths and texts: what is the same in every layout, and can be read back."""
+        return as_files(self.context)
 
-    def segments(self, middle: str, layout: Layout) -> list[Segment]:
+    def segments(self, middle: str, layout: LayoutName) -> list[Segment]:
         """The whole prompt."""
-        prefix = self.head + self.prefix
-        if layout == "spm":
-            return [
-                Special("bos"),
-                Special("suffix"),
-                Text(self.suffix),
-                Special("prefix"),
-                Text(prefix + middle),
-            ]
-        return [
-            Special("bos"),
-            Special("prefix"),
-            Text(prefix),
-            Special("suffix"),
-            Text(self.suffix),
-            Special("middle"),
-            Text(middle),
-        ]
+        comments = as_comments(self.context, self.mark)
+        return LAYOUTS[layout].write(Parts(self.prefix, self.suffix, middle, comments, self.shown, self.path))
 
     @classmethod
-    def read(cls, segments: Sequence[Segment]) -> Base | None:
-        """The base of a prompt in PSM's layout, its context as one piece a file; None where it isn't one."""
-        texts: dict[str, str] = {}
-        name = ""
-        for segment in segments:
-            if isinstance(segment, Special):
-                name = segment.name
-                texts[name] = ""
-            else:
-                texts[name] = segment.text
-        if not {"prefix", "suffix", "middle"} <= texts.keys():
+    def read(cls, segments: Sequence[Segment], layout: LayoutName) -> Base | None:
+        """The base of a prompt, its context as one piece a file; None where it isn't one."""
+        order = LAYOUTS[layout]
+        parts = order.read(segments)
+        if parts is None:
             return None
-        context, mark, prefix = read_comments(texts["prefix"])
-        return cls(prefix, texts["suffix"], context, mark)
+        if order.has_files:
+            return cls(parts.prefix, parts.suffix, read_files(parts.files), path=parts.path)
+        context, mark, prefix = read_comments(parts.prefix)
+        if order.goes_on:  # any line start is an anchor: a few lines up, those that change are behind it
+            prefix = prefix[: _lines_up(prefix, prefix.rfind("\n") + 1, ANCHOR_LINES)[-1]]
+        return cls(prefix, parts.suffix, context, mark)
 
 
 @dataclass(frozen=True)
@@ -182,7 +169,8 @@ def make_base(cursor: Cursor, chars: int, near: Base | None = None) -> Base:
         held = text.rfind(near.prefix, max(0, anchor - int(room * 1.5)), anchor)
         # One that is small even so would leave the model knowing little, and a better base wanted for ever.
         start = held if held >= 0 and anchor - held >= room * 2 // 3 else start
-    return Base(text[start:anchor], _head(_after(cursor), chars - int(chars * PREFIX_SHARE)))
+    suffix = _head(_after(cursor), chars - int(chars * PREFIX_SHARE))
+    return Base(text[start:anchor], suffix, path=cursor.path.name if cursor.path else UNTITLED)
 
 
 def has_words_right(cursor: Cursor) -> bool:

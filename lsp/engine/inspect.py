@@ -13,10 +13,10 @@ from pathlib import Path
 import llama_cpp.llama_cpp as llama
 import msgspec
 
+from lsp.engine.tokenizer import Tokenizer
 from lsp.models.gguf import FimTokens, GgufInfo
 
 _LOG_ERROR = 4  # ggml_log_level
-_NO_TOKEN = -1
 _SIGNS_OF_TRUNCATION = ("not within the file bounds", "failed to read")
 
 
@@ -58,6 +58,7 @@ def read_info(path: Path) -> GgufInfo:
     if vocab is None:
         raise ValueError("it has no vocabulary")
     architecture = _text(model, "general.architecture") or ""
+    name = _text(model, "general.name") or path.stem
     kind = _text(model, "general.type")
     if kind not in (None, "model"):
         raise ValueError(f"it is of type {kind}, not a model")
@@ -65,11 +66,11 @@ def read_info(path: Path) -> GgufInfo:
         raise ValueError("it holds a vocabulary but no weights")
     return GgufInfo(
         architecture=architecture,
-        name=_text(model, "general.name") or path.stem,
+        name=name,
         parameters=llama.llama_model_n_params(model),
         quantization=_quantization(_text(model, "general.file_type")),
         context_length=_number(model, f"{architecture}.context_length"),
-        fim=_fim(vocab),
+        fim=_fim(vocab, " ".join([architecture, name, _text(model, "general.basename") or "", path.stem])),
         chat_template=llama.llama_model_chat_template(model, None) is not None,
         vocabulary=llama.llama_vocab_n_tokens(vocab),
         layers=_number(model, f"{architecture}.block_count"),
@@ -113,20 +114,12 @@ def _quantization(file_type: str | None) -> str:
     return f"type {file_type}"
 
 
-def _fim(vocab: llama.llama_vocab_p) -> FimTokens | None:
-    prefix = llama.llama_vocab_fim_pre(vocab)
-    suffix = llama.llama_vocab_fim_suf(vocab)
-    middle = llama.llama_vocab_fim_mid(vocab)
-    if _NO_TOKEN in (prefix, suffix):
+def _fim(vocab: llama.llama_vocab_p, about: str) -> FimTokens | None:
+    fim = Tokenizer(vocab, about).fim
+    if fim is None:
         return None
-    separator, repository = llama.llama_vocab_fim_sep(vocab), llama.llama_vocab_fim_rep(vocab)
-    return FimTokens(
-        prefix,
-        suffix,
-        middle if middle != _NO_TOKEN else None,
-        separator if separator != _NO_TOKEN else None,
-        repository if repository != _NO_TOKEN else None,
-    )
+    ids: dict[str, object] = {name: token for name, token in fim.tokens.items()}
+    return msgspec.convert(ids | {"family": fim.family, "layouts": fim.layouts, "sure": fim.sure}, FimTokens)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from llama_cpp._ggml import libggml
 
 from lsp.engine.protocol import ChatFacts, ModelFacts, SpecialName
 from lsp.engine.sampling import Logits
+from lsp.engine.tokenizer import Tokenizer
 from lsp.engine.vocabulary import Vocabulary
 from lsp.errors import MidlineError
 
@@ -89,7 +90,8 @@ class Llama:
         self._model = self._load(path, gpu_layers, progress)
         self._refuse_unfit(path)
         self._vocab = lib.llama_model_get_vocab(self._model)
-        self.n_vocab = lib.llama_vocab_n_tokens(self._vocab)
+        self._tokenizer = Tokenizer(self._vocab, self._about(path))
+        self.n_vocab = self._tokenizer.size
         self._abort_callback = lib.ggml_abort_callback(lambda _: self._interruptible and self.abort)
         recurrent = lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
         # Whether a sequence can be cut at any length; a recurrent state can only move on.
@@ -120,18 +122,11 @@ class Llama:
 
     def tokenize(self, text: str) -> list[int]:
         """Plain text to tokens; nothing in ``text`` becomes a special token."""
-        return self._tokenized(text, special=False)
+        return self._tokenizer.plain(text)
 
     def tokenize_control(self, text: str) -> list[int]:
         """A chat template's text to tokens: special tokens that it spells become those tokens."""
-        return self._tokenized(text, special=True)
-
-    def _tokenized(self, text: str, *, special: bool) -> list[int]:
-        data = text.encode("utf-8", "replace")
-        capacity = len(data) + 8
-        tokens = (lib.llama_token * capacity)()
-        count = lib.llama_tokenize(self._vocab, data, len(data), tokens, capacity, False, special)
-        return list(tokens[:count])
+        return self._tokenizer.control(text)
 
     def decode(self, entries: Sequence[Entry]) -> None:
         """Compute a batch.
@@ -292,46 +287,37 @@ class Llama:
     def _reason(self) -> str:
         return self._errors[-1].removesuffix(".") if self._errors else "it gave no reason"
 
+    def _about(self, path: Path) -> str:
+        keys = ("general.architecture", "general.name", "general.basename")
+        return " ".join([*map(self._metadata, keys), path.stem])
+
     def _read_vocabulary(self) -> Vocabulary:
-        vocab = self._vocab
-        ids: dict[SpecialName, int] = {
-            "bos": lib.llama_vocab_bos(vocab) if lib.llama_vocab_get_add_bos(vocab) else -1,
-            "prefix": lib.llama_vocab_fim_pre(vocab),
-            "suffix": lib.llama_vocab_fim_suf(vocab),
-            "middle": lib.llama_vocab_fim_mid(vocab),
-            "separator": lib.llama_vocab_fim_sep(vocab),
-            "repository": lib.llama_vocab_fim_rep(vocab),
-        }
-        ends = frozenset(
+        vocab, fim = self._vocab, self._tokenizer.fim
+        special: dict[SpecialName, int] = {**fim.tokens} if fim else {}
+        if lib.llama_vocab_get_add_bos(vocab) and (bos := lib.llama_vocab_bos(vocab)) >= 0:
+            special["bos"] = bos
+        ends = {
             token
             for token in range(self.n_vocab)
             if lib.llama_vocab_is_eog(vocab, token) or lib.llama_vocab_is_control(vocab, token)
-        )
-        pieces = [b"" if token in ends else self._piece(token) for token in range(self.n_vocab)]
-        special = {name: token for name, token in ids.items() if token >= 0}
-        return Vocabulary(pieces, special, ends)
-
-    def _piece(self, token: int) -> bytes:
-        size = 64
-        while True:
-            buffer = ctypes.create_string_buffer(size)
-            length = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
-            if length >= 0:
-                return buffer.raw[:length]
-            size = -length
+        }
+        ends |= fim.ends if fim else set()
+        pieces = [b"" if token in ends else self._tokenizer.piece(token) for token in range(self.n_vocab)]
+        return Vocabulary(pieces, special, frozenset(ends))
 
     def _read_facts(self, path: Path) -> ModelFacts:
         description = ctypes.create_string_buffer(256)
         lib.llama_model_desc(self._model, description, 256)
-        special = self.vocabulary.special
+        special, fim = self.vocabulary.special, self._tokenizer.fim
         return ModelFacts(
             name=path.stem,
             path=str(path),
             description=description.value.decode("utf-8", "replace"),
             parameters=lib.llama_model_n_params(self._model),
             n_ctx_train=lib.llama_model_n_ctx_train(self._model),
-            fim=self.vocabulary.fim,
-            layout=self.vocabulary.layout,
+            fim=fim is not None,
+            layout=fim.layouts[0] if fim else "psm",
+            layouts=fim.layouts if fim and not fim.sure else (),
             separator="separator" in special,
             repository="repository" in special,
             bos="bos" in special,

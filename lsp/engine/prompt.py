@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lsp.engine.protocol import Control, Segment, Special, Text
 from lsp.engine.vocabulary import Vocabulary
@@ -19,10 +19,13 @@ class Prompt:
     Args:
         tokens: what the model reads.
         heal: the bytes taken back, which the first generated tokens must spell again; often empty.
+        base: how many tokens stand before the last text, or up to the last special one where no text is last: the part
+            that typing leaves alone.
     """
 
     tokens: list[int]
     heal: bytes
+    base: int = field(default=0, compare=False)
 
 
 def compile_prompt(
@@ -51,8 +54,10 @@ def compile_prompt(
             answer's tokens as it likes) keeps those, so that nothing behind them is computed again.
     """
     tokens: list[int] = []
+    before = 0
     spelling = _Spelling(held, vocabulary)
     for segment in segments:
+        before = len(tokens)
         if isinstance(segment, Text):
             tokens.extend(spelling.next(segment.text) or tokenize(segment.text))
         elif isinstance(segment, Control):
@@ -60,8 +65,9 @@ def compile_prompt(
         elif (special := vocabulary.special.get(segment.name)) is not None:
             tokens.append(special)
     last = segments[-1] if segments else None
+    base = before if isinstance(last, Text) else base_length(tokens, vocabulary)
     if not heal or not isinstance(last, Text) or not last.text or last.text.endswith(("\n", "\r")):
-        return Prompt(tokens, b"")
+        return Prompt(tokens, b"", base)
     healed = b""
     while tokens and (not healed or _inside_character(healed)):
         piece = vocabulary.pieces[tokens[-1]]
@@ -69,7 +75,7 @@ def compile_prompt(
             break
         healed = piece + healed
         tokens.pop()
-    return Prompt(tokens, healed)
+    return Prompt(tokens, healed, base)
 
 
 class _Spelling:

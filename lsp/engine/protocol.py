@@ -14,7 +14,7 @@ import msgspec
 
 from lsp.engine.config import EngineConfig
 from lsp.errors import MidlineError
-from lsp.models.fim import LayoutName
+from lsp.models.fim import LayoutName, Mark
 
 # One line holds one message; a prompt is bounded by the context, so a longer line is not one of ours.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -23,7 +23,7 @@ MAX_TOKENS = 65_536
 MAX_BRANCHES = 16
 
 StateName = Literal["starting", "ready", "busy", "restarting", "failed", "disabled"]
-SpecialName = Literal["bos", "prefix", "suffix", "middle", "separator", "repository"]
+SpecialName = Mark
 # From first served to last: what a user waits for, what a user watches, and two kinds of preparation.
 Priority = Literal["completion", "chat", "anchor", "warm"]
 # Why a prompt's token was computed: the key had no sequence yet; it had one, which was evicted; the prompt differs

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -40,11 +39,6 @@ class Vocabulary:
     def fim(self) -> bool:
         """Whether the model has what fill-in-the-middle needs."""
         return {"prefix", "suffix"} <= self.special.keys()
-
-    @property
-    def layout(self) -> Literal["psm", "spm"]:
-        """The order of an infilling prompt's parts: without a token that begins the middle, the prefix comes last."""
-        return "psm" if "middle" in self.special else "spm"
 
     def spelling(self, text: bytes) -> TokenIds:
         """Ids of the tokens with which a text that must begin with ``text`` can begin.

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from lsp.errors import MidlineError
+from lsp.models.fim import LayoutName
 
 _HEADER_BYTES = 24  # magic, version, number of tensors, number of metadata pairs
 _KNOWN_VERSIONS = (2, 3)
@@ -24,16 +25,16 @@ _REFETCH = "Get the file again, or install one from the catalogue: midline model
 
 
 class FimTokens(msgspec.Struct, frozen=True):
-    """Ids of the tokens that mark an infilling prompt; the last three are ``None`` where a model has none.
-
-    Without ``middle``, a prompt begins with the suffix and ends with the prefix.
-    """
+    """Ids of the tokens that mark an infilling prompt, ``None`` where a model has none; see `lsp.models.fim.Fim`."""
 
     prefix: int
     suffix: int
     middle: int | None = None
     separator: int | None = None
     repository: int | None = None
+    family: str = ""
+    layouts: tuple[LayoutName, ...] = ()
+    sure: bool = False
 
 
 class GgufInfo(msgspec.Struct, frozen=True):
