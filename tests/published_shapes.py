@@ -1,0 +1,310 @@
+"""GGUF headers with the published shapes of known models: every tensor by name, size and type, and no weights.
+
+The files are as long as the models (their weights are a hole that takes no room on the disk), so whoever reads a header
+finds all in order, llama.cpp included, which can work out what it would allocate (``no_alloc``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+_TYPES = gguf.GGMLQuantizationType
+
+
+@dataclass(frozen=True)
+class Published:
+    """A model's dimensions, as its maker's config.json has them; ``cited`` says where they were read.
+
+    ``experts``: how many, how many of them a token uses, their width, the width of those that every token uses, and the
+    layers before them that have none. ``latent``: ranks of queries (0: none) and of keys and values, widths of a head
+    without and with positions, and of its values (multi-head latent attention).
+    """
+
+    name: str
+    architecture: str
+    layers: int
+    embedding: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    vocabulary: int
+    context: int
+    cited: str
+    head: int = 0
+    tied: bool = False
+    bias: bool = False
+    experts: tuple[int, int, int, int, int] | None = None
+    latent: tuple[int, int, int, int, int] | None = None
+    window: int = 0
+    weights: str = "Q4_K"
+    expert_weights: str = "Q4_K"
+    output: str = "Q6_K"
+
+
+_HF = "https://huggingface.co/{}/blob/main/config.json".format
+MODELS = (
+    Published(
+        "Qwen2.5-Coder-7B", "qwen2", 28, 3584, 18944, 28, 4, 152064, 32768, _HF("Qwen/Qwen2.5-Coder-7B"), bias=True
+    ),
+    Published(
+        "Qwen2.5-Coder-14B", "qwen2", 48, 5120, 13824, 40, 8, 152064, 32768, _HF("Qwen/Qwen2.5-Coder-14B"), bias=True
+    ),
+    Published(
+        "Qwen2.5-Coder-32B", "qwen2", 64, 5120, 27648, 40, 8, 152064, 32768, _HF("Qwen/Qwen2.5-Coder-32B"), bias=True
+    ),
+    Published("Llama-3.1-8B", "llama", 32, 4096, 14336, 32, 8, 128256, 131072, _HF("meta-llama/Llama-3.1-8B")),
+    Published("Llama-3.1-70B", "llama", 80, 8192, 28672, 64, 8, 128256, 131072, _HF("meta-llama/Llama-3.1-70B")),
+    Published(
+        "Mixtral-8x7B",
+        "llama",
+        32,
+        4096,
+        14336,
+        32,
+        8,
+        32000,
+        32768,
+        _HF("mistralai/Mixtral-8x7B-v0.1"),
+        experts=(8, 2, 14336, 0, 0),
+    ),
+    Published(
+        "Qwen3-Coder-30B-A3B",
+        "qwen3moe",
+        48,
+        2048,
+        6144,
+        32,
+        4,
+        151936,
+        262144,
+        _HF("Qwen/Qwen3-Coder-30B-A3B-Instruct"),
+        head=128,
+        experts=(128, 8, 768, 0, 0),
+    ),
+    Published(
+        "DeepSeek-Coder-V2-Lite",
+        "deepseek2",
+        27,
+        2048,
+        10944,
+        16,
+        16,
+        102400,
+        163840,
+        _HF("deepseek-ai/DeepSeek-Coder-V2-Lite-Base"),
+        experts=(64, 6, 1408, 2816, 1),
+        latent=(0, 512, 128, 64, 128),
+        weights="Q8_0",
+        expert_weights="Q5_0",  # 1408 and 10944 are no multiples of a K quant's 256
+    ),
+    Published(
+        "DeepSeek-V3",
+        "deepseek2",
+        61,
+        7168,
+        18432,
+        128,
+        128,
+        129280,
+        163840,
+        _HF("deepseek-ai/DeepSeek-V3"),
+        experts=(256, 8, 2048, 2048, 3),
+        latent=(1536, 512, 128, 64, 128),
+        weights="Q8_0",
+    ),
+    Published(
+        "Gemma-2-9B",
+        "gemma2",
+        42,
+        3584,
+        14336,
+        16,
+        8,
+        256000,
+        8192,
+        _HF("google/gemma-2-9b"),
+        head=256,
+        tied=True,
+        window=4096,
+    ),
+    Published("Codestral-22B", "llama", 56, 6144, 16384, 48, 8, 32768, 32768, _HF("mistralai/Codestral-22B-v0.1")),
+    Published(
+        "gpt-oss-20b",
+        "gpt-oss",
+        24,
+        2880,
+        2880,
+        64,
+        8,
+        201088,
+        131072,
+        _HF("openai/gpt-oss-20b"),
+        head=64,
+        bias=True,
+        experts=(32, 4, 2880, 0, 0),
+        window=128,
+        weights="Q8_0",
+        expert_weights="MXFP4",
+        output="Q8_0",
+    ),
+)
+
+
+def tiny(model: Published) -> Published:
+    """The same architecture in small: of some megabytes, with all its parts."""
+    experts, latent = model.experts, model.latent
+    return replace(
+        model,
+        layers=27 if "Lite" in model.name else 4,
+        embedding=256,
+        hidden=256 if model.experts and model.experts[2] == model.hidden else 512,
+        heads=4,
+        kv_heads=4 if latent else 2,
+        head=64,
+        vocabulary=1024,
+        context=4096,
+        experts=(8, 2, 256, 256 if experts[3] else 0, min(experts[4], 1)) if experts else None,
+        latent=(128 if latent[0] else 0, 128, 64, 64, 64) if latent else None,
+        window=min(model.window, 64),
+    )
+
+
+def write_published(path: Path, model: Published) -> Path:
+    """Write the header of ``model`` to ``path``, and a hole in place of its weights; return the path."""
+    writer = gguf.GGUFWriter(path, model.architecture)
+    writer.add_name(model.name)
+    writer.add_context_length(model.context)
+    writer.add_embedding_length(model.embedding)
+    writer.add_block_count(model.layers)
+    writer.add_feed_forward_length(model.hidden)
+    writer.add_head_count(model.heads)
+    writer.add_head_count_kv(1 if model.latent else model.kv_heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(model.vocabulary)
+    writer.add_tokenizer_model("none")
+    if model.head and not model.latent:
+        writer.add_key_length(model.head)
+        writer.add_value_length(model.head)
+    if model.window:
+        writer.add_sliding_window(model.window)
+    if model.experts:
+        count, used, width, shared, dense = model.experts
+        writer.add_expert_count(count)
+        writer.add_expert_used_count(used)
+        writer.add_expert_feed_forward_length(width)
+        if model.latent:
+            writer.add_expert_shared_count(shared // width)
+            writer.add_leading_dense_block_count(dense)
+            writer.add_expert_weights_scale(1.0)
+            writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SOFTMAX)
+    if model.latent:
+        _add_latent(writer, model.latent)
+    size = 0
+    for name, shape, kind in _tensors(model):
+        blocks, block_bytes = gguf.GGML_QUANT_SIZES[_TYPES[kind]]
+        count = int(np.prod(shape)) // blocks * block_bytes
+        # The writer takes quantized shapes as bytes, the slowest dimension first.
+        stored = (*shape[:0:-1], shape[0] // blocks * block_bytes) if blocks > 1 else shape[::-1]
+        dtype = np.dtype(np.uint8) if blocks > 1 else np.dtype(np.float32)
+        writer.add_tensor_info(name, stored, dtype, count, raw_dtype=_TYPES[kind])
+        size += -(-count // 32) * 32
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    os.truncate(path, -(-path.stat().st_size // 32) * 32 + size)
+    return path
+
+
+def _add_latent(writer: gguf.GGUFWriter, latent: tuple[int, int, int, int, int]) -> None:
+    query, rank, plain, turned, value = latent
+    if query:
+        writer.add_q_lora_rank(query)
+    writer.add_kv_lora_rank(rank)
+    writer.add_key_length(rank + turned)
+    writer.add_value_length(rank)
+    writer.add_key_length_mla(plain + turned)
+    writer.add_value_length_mla(value)
+    writer.add_rope_dimension_count(turned)
+
+
+Described = tuple[str, tuple[int, ...], str]
+
+
+def _tensors(model: Published) -> Iterator[Described]:
+    """Name, shape (the fastest dimension first) and type of each tensor."""
+    width, vocabulary = model.embedding, model.vocabulary
+    yield "token_embd.weight", (width, vocabulary), model.weights
+    yield "output_norm.weight", (width,), "F32"
+    if not model.tied:
+        yield "output.weight", (width, vocabulary), model.output
+    for layer in range(model.layers):
+        for name, shape, kind in (*_attention(model), *_feed_forward(model, layer)):
+            yield f"blk.{layer}.{name}", shape, kind
+
+
+def _attention(model: Published) -> Iterator[Described]:
+    width, kind = model.embedding, model.weights
+    yield "attn_norm.weight", (width,), "F32"
+    if model.latent:
+        query, rank, plain, turned, value = model.latent
+        heads = model.heads
+        if query:
+            yield "attn_q_a.weight", (width, query), kind
+            yield "attn_q_a_norm.weight", (query,), "F32"
+            yield "attn_q_b.weight", (query, heads * (plain + turned)), kind
+        else:
+            yield "attn_q.weight", (width, heads * (plain + turned)), kind
+        yield "attn_kv_a_mqa.weight", (width, rank + turned), kind
+        yield "attn_kv_a_norm.weight", (rank,), "F32"
+        yield "attn_k_b.weight", (plain, rank, heads), "Q8_0"
+        yield "attn_v_b.weight", (rank, value, heads), "Q8_0"
+        yield "attn_output.weight", (heads * value, width), kind
+        return
+    head = model.head or width // model.heads
+    sizes = {"q": head * model.heads, "k": head * model.kv_heads, "v": head * model.kv_heads}
+    for name, size in sizes.items():
+        yield f"attn_{name}.weight", (width, size), kind
+        if model.bias:
+            yield f"attn_{name}.bias", (size,), "F32"
+    yield "attn_output.weight", (sizes["q"], width), kind
+    if model.architecture == "qwen3moe":
+        yield "attn_q_norm.weight", (head,), "F32"
+        yield "attn_k_norm.weight", (head,), "F32"
+    if model.architecture in ("gemma2", "gpt-oss"):
+        yield "post_attention_norm.weight", (width,), "F32"
+    if model.architecture == "gpt-oss":
+        yield "attn_output.bias", (width,), "F32"
+        yield "attn_sinks.weight", (model.heads,), "F32"
+
+
+def _feed_forward(model: Published, layer: int) -> Iterator[Described]:
+    width, kind = model.embedding, model.weights
+    if model.architecture != "gpt-oss":
+        yield "ffn_norm.weight", (width,), "F32"
+    if model.architecture == "gemma2":
+        yield "post_ffw_norm.weight", (width,), "F32"
+    if not model.experts or layer < model.experts[4]:
+        yield "ffn_gate.weight", (width, model.hidden), kind
+        yield "ffn_up.weight", (width, model.hidden), kind
+        yield "ffn_down.weight", (model.hidden, width), kind
+        return
+    count, _, inner, shared, _ = model.experts
+    yield "ffn_gate_inp.weight", (width, count), "F32"
+    yield "ffn_gate_exps.weight", (width, inner, count), model.expert_weights
+    yield "ffn_up_exps.weight", (width, inner, count), model.expert_weights
+    yield "ffn_down_exps.weight", (inner, width, count), model.expert_weights
+    if shared:
+        yield "ffn_gate_shexp.weight", (width, shared), kind
+        yield "ffn_up_shexp.weight", (width, shared), kind
+        yield "ffn_down_shexp.weight", (shared, width), kind
+    if model.architecture == "gpt-oss":
+        yield "ffn_gate_inp.bias", (count,), "F32"
+        for name, size in (("gate", inner), ("up", inner), ("down", width)):
+            yield f"ffn_{name}_exps.bias", (size, count), "F32"
