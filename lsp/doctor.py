@@ -19,6 +19,7 @@ from rich.filesize import decimal
 
 from lsp import paths
 from lsp.choice import engine_config
+from lsp.completion import selftest
 from lsp.completion.completer import Completer
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor
@@ -165,13 +166,15 @@ async def _infill(settings: Settings) -> Check:
         state: State = await engine.ready()
         name = state.model.name if state.model else ""
         result = await Completer(engine, name, CompletionStats()).complete(cursor, max_tokens=8)
+        tested = await selftest.test_once(engine, state.model, "chat") if state.model else None
     finally:
         engine.forget(cursor.uri)
         await engine.close()
     asked = "asked to complete `return a` in add(a, b), the model wrote"
-    detail = f"{asked} {result.text!r} in {result.ms['total']:.0f} ms; {state.gpu_reason}"
+    detail = f"{asked} {result.text!r} in {result.ms['total']:.0f} ms; {tested}; {state.gpu_reason}"
     cure = "The model's file may be damaged or not made for infilling: use another, `midline model list`."
-    return Check("fim", "+ b" in result.text, detail, cure if not result.reason else f"{cure} Log: {log_path()}")
+    ok = "+ b" in result.text and tested is not None and tested.infills
+    return Check("fim", ok, detail, cure if not result.reason else f"{cure} Log: {log_path()}")
 
 
 def _editors() -> Check:

@@ -18,6 +18,7 @@ from indexer.keeper import Freshness
 from lsp import settings as settings_module
 from lsp.chat.library import Library
 from lsp.choice import engine_config
+from lsp.completion import selftest
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
 from lsp.completion.context import WorkspaceContext
@@ -28,7 +29,7 @@ from lsp.completion.stats import CompletionStats
 from lsp.completion.tally import Tally
 from lsp.documents import Cursor, Document, path_of
 from lsp.engine.client import EngineClient
-from lsp.engine.protocol import State
+from lsp.engine.protocol import ModelFacts, State
 from lsp.errors import MidlineError
 from lsp.indexing import WorkspaceIndex
 from lsp.privacy import Privacy
@@ -84,6 +85,7 @@ class Session:
         self._outbox = outbox
         self._engine: EngineClient | None = None
         self._completer: Completer | None = None
+        self._trying: asyncio.Task[None] | None = None
         self.index = WorkspaceIndex(self._on_index, self._warn_once)
         self.recent = RecentEdits()
         self.earlier_cells: Callable[[str], Iterable[Document]] = lambda uri: ()
@@ -199,6 +201,9 @@ class Session:
 
     async def _leave_engine(self, state: State) -> None:
         engine, self._engine, self._completer = self._engine, None, None
+        if self._trying:
+            self._trying.cancel()
+            self._trying = None
         for uri in [*self._running]:
             self._stop(uri)  # or it would fail for want of an engine, and say so
         for task in self._ahead.values():
@@ -212,7 +217,23 @@ class Session:
     def _on_state(self, state: State) -> None:
         if state.state == "failed":
             self._warn_once(f"{state.detail} {state.cure}".strip())
+        if state.state == "ready" and state.model and state.model.layouts and self._trying is None:
+            self._trying = asyncio.get_running_loop().create_task(self._try_layouts(state.model))
         self._outbox.state(state)
+
+    async def _try_layouts(self, model: ModelFacts) -> None:
+        """Find out, once for a model's file, how it infills where its name doesn't tell."""
+        engine, completer = self._engine, self._completer
+        if engine is None or completer is None:
+            return
+        try:
+            result = await selftest.test_once(engine, model)
+        except MidlineError:
+            return  # the next time
+        if result.layout != model.layout:
+            completer.forget_all()
+        if not result.infills:
+            self._warn_once(f"The model {model.name} hardly fills in the middle ({result}). {selftest.CURE}")
 
     def _on_index(self, freshness: Freshness) -> None:
         news = abs(freshness.chunks - self._known_chunks) > NEWS * freshness.chunks

@@ -16,10 +16,12 @@ from lsp.completion.context import ContextPiece, ContextSource
 from lsp.completion.flight import Flight
 from lsp.completion.place import Place
 from lsp.completion.prompt import bounded
+from lsp.completion.selftest import layout_of
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor
 from lsp.engine.client import Generation
-from lsp.engine.protocol import State
+from lsp.engine.protocol import ModelFacts, State
+from lsp.models.fim import LayoutName
 
 # How often to tell of a suggestion that grows; each time its filters run.
 GROWTH_SECONDS = 0.1
@@ -65,6 +67,7 @@ class Completer:
         self._documents: dict[str, DocumentBases] = {}
         self._caches: dict[str, SuggestionCache] = {}
         self._flights: dict[str, Flight] = {}
+        self._chosen: tuple[ModelFacts, LayoutName] | None = None
 
     async def complete(
         self,
@@ -231,7 +234,8 @@ class Completer:
             flight.end()
 
     def forget_all(self) -> None:
-        """What may be shown to the model has changed."""
+        """What may be shown to the model has changed, or how."""
+        self._chosen = None
         for uri in {*self._caches, *self._flights, *self._documents}:
             self.forget(uri)
 
@@ -239,11 +243,19 @@ class Completer:
         return self._caches.setdefault(uri, SuggestionCache())
 
     def _bases(self, uri: str) -> DocumentBases:
-        if uri not in self._documents:
-            model = self._engine.state.model
-            layout = model.layout if model else "psm"
-            self._documents[uri] = DocumentBases(uri, self._engine, layout, self._budget, self._context)
-        return self._documents[uri]
+        layout = self._layout()
+        bases = self._documents.get(uri)
+        if bases is None or bases.layout != layout:  # before the engine told its model, another was assumed
+            if bases:
+                bases.close()
+            bases = self._documents[uri] = DocumentBases(uri, self._engine, layout, self._budget, self._context)
+        return bases
+
+    def _layout(self) -> LayoutName:
+        model = self._engine.state.model
+        if model and (self._chosen is None or self._chosen[0] != model):
+            self._chosen = model, layout_of(model)
+        return self._chosen[1] if self._chosen else "psm"
 
     def _budget(self) -> Budget:
         state = self._engine.state

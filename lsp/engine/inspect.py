@@ -118,7 +118,7 @@ def _fim(vocab: llama.llama_vocab_p, about: str) -> FimTokens | None:
     fim = Tokenizer(vocab, about).fim
     if fim is None:
         return None
-    ids: dict[str, object] = {name: token for name, token in fim.tokens.items()}
+    ids: dict[str, object] = {str(name): token for name, token in fim.tokens.items()}
     return msgspec.convert(ids | {"family": fim.family, "layouts": fim.layouts, "sure": fim.sure}, FimTokens)
 
 
