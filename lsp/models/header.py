@@ -10,7 +10,7 @@ import math
 import re
 import struct
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, repeat
 from pathlib import Path
 from typing import BinaryIO
@@ -113,12 +113,14 @@ class Header:
         parts: all files of the model, in their order; one, unless it is split.
         metadata: numbers, bools, strings and tuples of these; ``LongArray`` for those above 512 entries.
         tensors: of all parts.
+        kinds: of the metadata: "string", "float32" …, or "array".
     """
 
     path: Path
     parts: tuple[Path, ...]
     metadata: Mapping[str, object]
     tensors: tuple[Tensor, ...]
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_header(path: Path, *, arrays: Collection[str] = ()) -> Header:
@@ -135,7 +137,7 @@ def read_header(path: Path, *, arrays: Collection[str] = ()) -> Header:
     part = _read_part(path, arrays)
     count = _count(part.metadata, "split.count")
     if count <= 1:
-        return Header(path, (path,), part.metadata, part.tensors)
+        return Header(path, (path,), part.metadata, part.tensors, part.kinds)
     paths = _split_paths(path, count)
     read = [part if other == path else _read_part(other, arrays) for other in paths]
     for number, (other, one) in enumerate(zip(paths, read, strict=True)):
@@ -147,7 +149,7 @@ def read_header(path: Path, *, arrays: Collection[str] = ()) -> Header:
         raise refusal(path, f"its {count} parts hold {len(tensors)} tensors, not the {said} that it announces")
     if len({tensor.name for tensor in tensors}) != len(tensors):
         raise refusal(path, "two of its parts hold a tensor of the same name")
-    return Header(path, tuple(paths), read[0].metadata, tensors)
+    return Header(path, tuple(paths), read[0].metadata, tensors, read[0].kinds)
 
 
 def _count(metadata: Mapping[str, object], key: str) -> int:
@@ -176,6 +178,7 @@ def _split_paths(path: Path, count: int) -> list[Path]:
 class _Part:
     metadata: dict[str, object]
     tensors: tuple[Tensor, ...]
+    kinds: dict[str, str]
 
 
 def _read_part(path: Path, arrays: Collection[str]) -> _Part:
@@ -198,28 +201,35 @@ def _parse(reader: _Reader, arrays: Collection[str]) -> _Part:
     if pair_count > _MOST_PAIRS:
         raise ValueError(f"it claims to hold {pair_count} metadata entries")
     metadata: dict[str, object] = {}
+    kinds: dict[str, str] = {}
     for _ in range(pair_count):
         key = reader.string("the name of a metadata entry")
         if key in metadata:
             raise ValueError(f"it has the metadata entry {key!r:.80} twice")
-        metadata[key] = _value(reader, key, key in arrays)
+        kinds[key], metadata[key] = _value(reader, key, key in arrays)
     alignment = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or not 0 < alignment <= 1 << 20 or alignment & (alignment - 1):
         raise ValueError(f"its alignment is {alignment!r:.80}, which is no power of two")
     placed = [_tensor(reader) for _ in range(tensor_count)]
     _check_places(placed, -reader.position % alignment + reader.position, reader.size)
-    return _Part(metadata, tuple(tensor for tensor, _ in placed))
+    return _Part(metadata, tuple(tensor for tensor, _ in placed), kinds)
 
 
-def _value(reader: _Reader, key: str, wanted: bool) -> object:
+def _value(reader: _Reader, key: str, wanted: bool) -> tuple[str, object]:
+    """The kind and value of a metadata entry."""
     (kind,) = reader.unpack("<I")
     if kind == _STRING:
-        return reader.string(key)
+        return "string", reader.string(key)
     if kind in _SCALARS:
-        (value,) = reader.unpack("<" + _SCALARS[kind][1])
-        return value
-    if kind != _ARRAY:
-        raise ValueError(f"its metadata entry {key!r:.80} has the unknown type {kind}")
+        name, letter = _SCALARS[kind]
+        (value,) = reader.unpack("<" + letter)
+        return name, value
+    if kind == _ARRAY:
+        return "array", _array(reader, key, wanted)
+    raise ValueError(f"its metadata entry {key!r:.80} has the unknown type {kind}")
+
+
+def _array(reader: _Reader, key: str, wanted: bool) -> object:
     kind, length = reader.unpack("<IQ")
     if kind != _STRING and kind not in _SCALARS:
         raise ValueError(f"its metadata entry {key!r:.80} is an array of the unknown type {kind}")
