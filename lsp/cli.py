@@ -99,6 +99,17 @@ def _parser() -> argparse.ArgumentParser:
 
     model_commands.add_parser(commands)
 
+    api = commands.add_parser("serve-api", help="let other programs use the model, in OpenAI's and Ollama's ways")
+    api.add_argument("--host", default="127.0.0.1", help="the address to listen at (default 127.0.0.1: this machine's)")
+    api.add_argument("--port", type=_port, default=6435, help="default 6435; 0: any that is free")
+    api.add_argument(
+        "--workspace", metavar="DIR", type=Path, action="append", default=[], help="a folder requests may be about"
+    )
+    api.add_argument("--allow-host", metavar="NAME", action="append", default=[], help="a name clients may ask under")
+    api.add_argument("--new-token", action="store_true", help="replace the token: who has the old one is shut out")
+    api.add_argument("--json", action="store_true", help="say where it listens in one JSON document")
+    api.set_defaults(handler=_serve_api)
+
     replay = commands.add_parser("replay", help="type real code as a person does, and say what completing it costs")
     replay.add_argument("files", metavar="FILE", nargs="*", type=Path, help="typed into, in turn")
     replay.add_argument("--git", metavar="DIR", type=Path, help="type the latest changes of this repository instead")
@@ -133,6 +144,19 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     serve(arguments.tcp)
     return 0
+
+
+def _serve_api(arguments: argparse.Namespace) -> int:
+    from lsp.api.command import serve_api_command
+
+    return serve_api_command(
+        arguments.host,
+        arguments.port,
+        workspaces=arguments.workspace,
+        allowed_hosts=arguments.allow_host,
+        new_token=arguments.new_token,
+        as_json=arguments.json,
+    )
 
 
 def _complete(arguments: argparse.Namespace) -> int:
@@ -225,6 +249,12 @@ def _address(text: str) -> tuple[str, int]:
     if not host or not port.isdigit() or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return int(text)
 
 
 def _count(text: str) -> int:

@@ -1,0 +1,176 @@
+"""The models that the API serves: those that the settings name, each with its engine, which starts when it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+
+from lsp.api.refused import RefusedError
+from lsp.api.slots import Slots
+from lsp.chat.renderer import Renderer
+from lsp.chat.templates import ChatPrompt, ChatTemplate, Turn
+from lsp.choice import chat_config, engine_config
+from lsp.engine.client import EngineClient
+from lsp.engine.config import EngineConfig
+from lsp.engine.protocol import ChatFacts, State
+from lsp.errors import MidlineError
+from lsp.models import store
+from lsp.settings import Settings
+
+# A model's name may be followed by this and the folder that questions are about.
+WORKSPACE_MARK = "@"
+_DEFAULT_TAG = ":latest"
+
+
+class Served:
+    """A model and its engine.
+
+    Args:
+        config: which engine.
+        installed: what is known of the file.
+        renderer: renders its template.
+    """
+
+    def __init__(self, config: EngineConfig, installed: store.InstalledModel, renderer: Renderer) -> None:
+        self.name = Path(config.model).stem
+        self.installed = installed
+        self.slots = Slots()
+        self._config = config
+        self._renderer = renderer
+        self._engine: EngineClient | None = None
+        self._template: ChatTemplate | None = None
+
+    async def engine(self) -> EngineClient:
+        """Its engine, once it is ready; one that has failed is started anew.
+
+        Raises:
+            MidlineError: it can't be started.
+        """
+        if self._engine is None or self._engine.state.state == "failed":
+            await self.close()
+            self._engine = EngineClient(self._config)
+            self._engine.start()
+        await self._engine.ready()
+        return self._engine
+
+    @property
+    def added(self) -> int:
+        """When the model came to this machine, in seconds since 1970; 0 where nobody knows."""
+        added = self.installed.added
+        return int(datetime.fromisoformat(added).timestamp()) if added else 0
+
+    @property
+    def state(self) -> State:
+        """The engine's, as far as it is known."""
+        return self._engine.state if self._engine else State("disabled")
+
+    async def template(self) -> ChatTemplate:
+        """How it is chatted with.
+
+        Raises:
+            RefusedError: it can't chat.
+            MidlineError: its engine can't be started.
+        """
+        engine = await self.engine()
+        if self._template is None:
+            facts: ChatFacts = await engine.describe()
+            try:
+                self._template = ChatTemplate(facts, self.name, self._renderer)
+            except MidlineError as error:
+                raise RefusedError(error.message, error.cure, param="model") from error
+        return self._template
+
+    async def prompt(self, turns: list[Turn], tools: list[dict[str, object]]) -> ChatPrompt:
+        """What its template makes of a chat.
+
+        Raises:
+            RefusedError: the template can't take it.
+            MidlineError: its engine can't be started.
+        """
+        template = await self.template()
+        if tools and not template.knows_tools:
+            raise RefusedError(
+                f"The model {self.name} does not support tools: its chat template has no place for them.",
+                "Ask without tools, or set `model.chat` to a model that was trained for them.",
+                param="tools",
+            )
+        # Templates that tell the date tell it all day: another minute would be another prompt.
+        today = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        try:
+            return await asyncio.to_thread(template.prompt, turns, today, tools)
+        except MidlineError as error:
+            raise RefusedError(error.message, error.cure, param="messages") from error
+
+    async def close(self) -> None:
+        """Leave the engine, which forgets what it was asked."""
+        engine, self._engine = self._engine, None
+        self._template = None
+        if engine:
+            engine.forget(self.slots.prefix, erase=True)
+            await engine.close()
+
+
+class Models:
+    """The models by their names.
+
+    Args:
+        settings: which.
+
+    Raises:
+        MidlineError: none of them can be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._renderer = Renderer()
+        self._served: dict[str, Served] = {}
+        chat = chat_config(settings)
+        self._add(chat)
+        try:
+            self._add(engine_config(settings))
+        except MidlineError:  # it can't fill in the middle: that is said when it is asked to
+            if not settings.model.chat:
+                return
+            raise
+
+    def _add(self, config: EngineConfig) -> None:
+        one = Served(config, store.find(config.model), self._renderer)
+        self._served.setdefault(one.name, one)
+
+    @property
+    def served(self) -> list[Served]:
+        """All of them, the one that chats first."""
+        return list(self._served.values())
+
+    @property
+    def names(self) -> list[str]:
+        """Their names."""
+        return list(self._served)
+
+    def named(self, name: str) -> Served:
+        """The model of this name; ``:latest``, which Ollama's clients append, doesn't count.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        if found := self._served.get(name.removesuffix(_DEFAULT_TAG)):
+            return found
+        raise RefusedError(
+            f"model {name[:200]!r} not found: the settings name {', '.join(self._served)}.",
+            "Ask for that one, or set `model.chat`.",
+            status=404,
+            code="model_not_found",
+            param="model",
+        )
+
+    async def close(self) -> None:
+        """Leave all engines."""
+        for one in self.served:
+            await one.close()
+        await asyncio.to_thread(self._renderer.close)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """A model's name, and the folder behind it: ``qwen@/home/ada/shop``; empty where there is none."""
+    model, mark, folder = name.partition(WORKSPACE_MARK + "/")
+    return model, f"/{folder}" if mark else ""
