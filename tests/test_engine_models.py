@@ -139,12 +139,11 @@ async def test_another_model_takes_the_place_of_one_that_nobody_uses(models: lis
         pid = client.state.pid
     async with connected(msgspec.structs.replace(two, beside=(one.model,))):
         assert await loaded(one)  # they go together
-    async with connected(one):
-        pass
     try:
-        async with connected(two) as (client, _):
+        async with connected(msgspec.structs.replace(two, n_ctx=512)) as (client, _):
             assert client.state.pid == pid
             await until_not_loaded(one)
+            await until_not_loaded(two)
     finally:
         os.kill(pid, signal.SIGTERM)
         await until(lambda: not alive(pid), lambda: f"the end of {pid}")
