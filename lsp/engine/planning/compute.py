@@ -8,8 +8,9 @@ a few layers of each kind tell it (ggml/src/ggml-alloc.c; the graphs are in llam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from lsp.engine.planning.shape import Layer, ModelShape
@@ -33,31 +34,32 @@ class Batch:
     flash_attention: bool = True
 
 
-def compute_bytes(shape: ModelShape, layers: Sequence[Layer], batch: Batch, *, output: bool) -> int:
+def compute_bytes(shape: ModelShape, layers: Iterable[Layer], batch: Batch, *, output: bool) -> int:
     """Bytes of the buffer in which a device computes ``layers``, and the logits if ``output``; 0 for neither."""
-    if not layers and not output:
-        return 0
+    seen: Counter[int] = Counter()
+    chosen = []
+    for layer in layers:
+        seen[layer.kind] += 1
+        if layer.parts and seen[layer.kind] <= _SAME_LAYERS:
+            chosen.append(layer.kind)
+    return _peak(shape, tuple(chosen), batch, output) if chosen or output else 0
+
+
+@lru_cache(maxsize=512)  # a plan asks for the same again and again
+def _peak(shape: ModelShape, kinds: tuple[int, ...], batch: Batch, output: bool) -> int:
+    by_kind = {layer.kind: layer for layer in shape.layers}
     graph = _Graph()
     tokens, width = batch.tokens, shape.width
     named = graph.given(tokens * _FLOAT)
     graph.given(width * tokens * _FLOAT, kept=True)  # for callers that bring embeddings instead of tokens
     hidden = graph.result(width * tokens * _FLOAT, named)
     block = _Block(graph, shape, batch)
-    chosen = list(_representative(layers))
-    for layer in chosen:
-        hidden = block.add(hidden, layer, last=output and layer is chosen[-1])
+    for i, kind in enumerate(kinds, 1):
+        hidden = block.add(hidden, by_kind[kind], last=output and i == len(kinds))
     if output:
         normed = graph.result(width * tokens * _FLOAT, hidden, in_place=True)
         graph.result(shape.vocabulary * tokens * _FLOAT, normed)
     return graph.peak()
-
-
-def _representative(layers: Iterable[Layer]) -> Iterable[Layer]:
-    seen: Counter[tuple[object, ...]] = Counter()
-    for layer in layers:
-        seen[layer.kind] += 1
-        if layer.parts and seen[layer.kind] <= _SAME_LAYERS:
-            yield layer
 
 
 class _Block:

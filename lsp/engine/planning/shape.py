@@ -31,6 +31,7 @@ class Layer:
         value: the same for its value.
         state: bytes that a sequence takes, however long it is: a recurrent layer's.
         parts: the shapes of its tensors by their names in the layer.
+        kind: the same number for layers that compute the same.
     """
 
     weights: int
@@ -40,14 +41,10 @@ class Layer:
     value: int
     state: int
     parts: Mapping[str, tuple[int, ...]]
-
-    @property
-    def kind(self) -> tuple[object, ...]:
-        """Equal for layers that compute the same."""
-        return (self.key, self.value, self.state, *self.parts.items())
+    kind: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelShape:
     """A model's sizes.
 
@@ -60,6 +57,7 @@ class ModelShape:
         head_key: numbers of one head's key.
         experts_used: routed experts that a token passes in a layer.
         window: tokens that a sliding window's layers see; 0 where all see all.
+        cached: whether it keeps keys and values; a model that only embeds doesn't.
         lookup: bytes of weights that always stay on the CPU.
         output: bytes of the weights behind the last layer.
         tied: bytes of the embedding where it is the output, too, which is a copy if that is offloaded; else 0.
@@ -74,6 +72,7 @@ class ModelShape:
     head_key: int
     experts_used: int
     window: int
+    cached: bool
     lookup: int
     output: int
     tied: int
@@ -110,6 +109,7 @@ class _Reader:
     def __init__(self, header: Header) -> None:
         self._header = header
         self._architecture = str(header.metadata.get("general.architecture", ""))
+        self._kinds: dict[tuple[object, ...], int] = {}
 
     def shape(self) -> ModelShape:
         blocks: dict[int, dict[str, Tensor]] = defaultdict(dict)
@@ -138,6 +138,7 @@ class _Reader:
             head_key=head_key,
             experts_used=self._number("expert_used_count", 1 << 16),
             window=self._number("attention.sliding_window", 1 << 31),
+            cached=self._header.metadata.get(f"{self._architecture}.attention.causal", True) is not False,
             lookup=lookup,
             output=sum(tensor.bytes for tensor in rest.values()) - lookup,
             tied=0 if "output.weight" in rest else embedding.bytes,
@@ -146,9 +147,10 @@ class _Reader:
 
     def _layer(self, index: int, count: int, tensors: Mapping[str, Tensor], head_key: int) -> Layer:
         if index >= count - self._number("nextn_predict_layers", count):
-            return Layer(0, 0, 0, 0, 0, 0, {})  # llama.cpp skips them unless it is told to draft with them
+            return Layer(0, 0, 0, 0, 0, 0, {}, -1)  # llama.cpp skips them unless it is told to draft with them
         experts = sum(tensor.bytes for name, tensor in tensors.items() if _EXPERTS.match(name))
         key, value = self._cell(index, count, tensors, head_key)
+        parts = {name: tensor.shape for name, tensor in tensors.items()}
         return Layer(
             weights=sum(tensor.bytes for tensor in tensors.values()) - experts,
             experts=experts,
@@ -156,7 +158,8 @@ class _Reader:
             key=key,
             value=value,
             state=self._state() if any(name.startswith(_RECURRENT) for name in tensors) else 0,
-            parts={name: tensor.shape for name, tensor in tensors.items()},
+            parts=parts,
+            kind=self._kinds.setdefault((key, value, *parts.items()), len(self._kinds)),
         )
 
     def _cell(self, index: int, count: int, tensors: Mapping[str, Tensor], head_key: int) -> tuple[int, int]:
@@ -193,7 +196,7 @@ class _Reader:
         return numbers * _FLOAT_BYTES
 
     def _number(self, key: str, most: int, default: int = 0, layer: int | None = None) -> int:
-        """The whole number under a key of this architecture; of one for each layer, that of ``layer``, or the largest."""
+        """The number under a key of this architecture; where each layer has one, that of ``layer``, or the largest."""
         value = self._header.metadata.get(f"{self._architecture}.{key}", default)
         if isinstance(value, Sequence) and value and not isinstance(value, str):
             value = max(value) if layer is None else value[min(layer, len(value) - 1)]
