@@ -41,6 +41,11 @@ def models_dir() -> Path:
     return data_dir() / "models"
 
 
+def adapters_dir() -> Path:
+    """The folder of the user's LoRA adapters, ``NAME.gguf``; never created by midline."""
+    return data_dir() / "adapters"
+
+
 def runtime_dir() -> Path:
     """The folder of sockets and locks of this user's running engines."""
     home = _home()

@@ -26,7 +26,7 @@ class Rule:
     ``low`` and ``high`` bound numbers, ``also`` lists values allowed besides, or all of them where ``kind`` is None.
     A ``user_only`` setting can't be set by a workspace's file, which comes with whatever repository was cloned. A
     ``joined`` list is added to, never replaced, by each further source. Of a list of places ``inside``, a workspace's
-    file may only name those in the workspace.
+    file may only name those in the workspace; of a list ``by_name``, it may only name what is in the user's own folder.
     """
 
     kind: Any
@@ -37,6 +37,7 @@ class Rule:
     user_only: bool = False
     joined: bool = False
     inside: bool = False
+    by_name: bool = False
 
     @property
     def allowed(self) -> str:
@@ -84,10 +85,16 @@ def setting(
     user_only: bool = False,
     joined: bool = False,
     inside: bool = False,
+    by_name: bool = False,
 ) -> Any:
     """A field of a section of settings; the arguments are those of `Rule`, ``between`` its bounds."""
-    rule = Rule(kind, text, *between, also=also, user_only=user_only, joined=joined, inside=inside)
+    rule = Rule(kind, text, *between, also=also, user_only=user_only, joined=joined, inside=inside, by_name=by_name)
     return field(default=default, metadata={"rule": rule})
+
+
+def is_path(entry: str) -> bool:
+    """Whether an entry of a list ``by_name`` is a path of a GGUF file, rather than a name in the user's own folder."""
+    return "/" in entry or "\\" in entry or ".gguf" in entry or entry.startswith((".", "~"))
 
 
 def shown(value: object) -> str:

@@ -224,6 +224,18 @@ def test_a_workspace_cant_choose_what_runs_on_the_machine(workspace: Path) -> No
     assert (found.model.completion, found.engine.threads, problems) == ("/tmp/evil.gguf", 512, [])
 
 
+@pytest.mark.parametrize("path", ["./x", "/tmp/x.gguf", "x.gguf:0.5", "~x", "..", "a\\b"])
+def test_a_workspace_chooses_adapters_by_name_alone(workspace: Path, path: str) -> None:
+    write(config_dir(), "model.adapters = ['/mine.gguf:0.5', 'style']")
+    write(workspace, f"model.adapters = ['style', '{path}']")
+    found, problems = load(workspace)
+    assert found.model.adapters == ("/mine.gguf:0.5", "style")
+    assert "model.adapters: a workspace's file" in only(problems)
+    write(workspace, "model.adapters = ['house:1.5']")
+    assert load(workspace)[0].model.adapters == ("house:1.5",)
+    assert load(workspace, {"model.adapters": []})[0].model.adapters == ()
+
+
 def test_a_workspace_only_adds_to_what_is_private(workspace: Path) -> None:
     write(config_dir(), "privacy.exclude = ['*.pem', '!slip']")
     found, problems = load()

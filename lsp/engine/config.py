@@ -12,6 +12,20 @@ import msgspec
 from lsp import __version__, paths
 
 
+class Adapter(msgspec.Struct, frozen=True):
+    """A LoRA adapter that changes a model's weights while it computes.
+
+    Args:
+        path: its GGUF file.
+        scale: how much it counts; 1 is as it was trained.
+        stamp: another one where the file is.
+    """
+
+    path: str
+    scale: float = 1.0
+    stamp: str = ""
+
+
 class EngineConfig(msgspec.Struct, frozen=True):
     """One model, and how it is to be run.
 
@@ -23,6 +37,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
         idle_seconds: how long the model stays after its last client left, and the engine after its last model's.
         unload_seconds: after so long without a request its memory is given back until the next one; 0: never.
         beside: the other models that the settings name, which are to have room, too.
+        adapters: what this client's requests are computed with; clients with others share the model all the same.
     """
 
     model: str
@@ -32,6 +47,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     idle_seconds: float = 600.0
     unload_seconds: float = 0.0
     beside: tuple[str, ...] = ()
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def key(self) -> str:
