@@ -14,7 +14,7 @@ def engine_config(settings: Settings) -> EngineConfig:
     Raises:
         MidlineError: its model isn't installed, is damaged, or can't fill in the middle.
     """
-    model = store.find(settings.model.completion)
+    model = store.find(settings.model.completion, settings.model.folders)
     if model.info.fim is None:
         able = ", ".join(entry.name for entry in catalogue.CATALOGUE)
         raise MidlineError(
@@ -31,7 +31,7 @@ def chat_config(settings: Settings) -> EngineConfig:
     Raises:
         MidlineError: its model isn't installed, or is damaged.
     """
-    return _config(store.find(settings.model.chat or settings.model.completion), settings)
+    return _config(store.find(settings.model.chat or settings.model.completion, settings.model.folders), settings)
 
 
 def _config(model: store.InstalledModel, settings: Settings) -> EngineConfig:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import pytest
+
+from lsp.models.discovery import places
 
 FIM_TOKENS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>", "<|repo_name|>")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -148,6 +151,23 @@ def serving() -> Iterator[Server]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+_STORES = (
+    *("OLLAMA_MODELS", "LLAMA_CACHE", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "JAN_DATA_FOLDER"),
+    *("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"),
+)
+
+
+def without_other_models(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make ``home`` the home directory of a machine where no other program keeps models; return it."""
+    for name in _STORES:
+        monkeypatch.delenv(name, raising=False)
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(places, "_OLLAMA_SERVICES", ())
+    monkeypatch.setattr("sys.platform", "linux")
+    return home
 
 
 def sha256(data: bytes) -> str:

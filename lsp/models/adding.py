@@ -63,7 +63,7 @@ def _check_free(name: str, sha256: str, path: Path) -> None:
     """Refuse ``name`` if it stands for another model than the one with this hash."""
     cure = "Choose another name for it: midline model add FILE --name NAME."
     entry = catalogue.lookup(name)
-    if entry and entry.sha256 != sha256:
+    if entry and entry.sha256 not in (None, sha256):
         raise MidlineError(
             f"{path} isn't the {name} of the catalogue: its sha256 is {sha256} instead of {entry.sha256}.",
             cure,

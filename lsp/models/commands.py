@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.filesize import decimal
-from rich.table import Table
 
-from lsp.models import catalogue, store
 from lsp.models import quantize as quantizing
+from lsp.models import store
 from lsp.models.adding import add
-from lsp.models.catalogue import DEFAULT_MODEL, CatalogueEntry
+from lsp.models.catalogue import DEFAULT_MODEL
 from lsp.models.download import pull
+from lsp.models.listing import list_command, row_of_installed, vouched
 from lsp.models.progress import shown
 from lsp.models.store import InstalledModel
-from lsp.paths import models_dir
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -39,7 +36,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         parser.set_defaults(handler=handler)
         return parser
 
-    command("list", "show the models that are installed or can be", _list)
+    parser = command("list", "show the models that are on this disk, and those that can be had", _list)
+    parser.add_argument("--hash", action="store_true", help="read the files of other programs whole for their sha256")
     parser = command("pull", "download a model of the catalogue, check it and install it", _pull)
     parser.add_argument("name", metavar="NAME", nargs="?", default=DEFAULT_MODEL.name, help="default: %(default)s")
     parser = command("add", "install a GGUF file that you have", _add)
@@ -69,16 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    models = store.installed()
-    names = {model.name for model in models}
-    others = [entry for entry in catalogue.CATALOGUE if entry.name not in names]
-    if arguments.json:
-        _print_json([*map(_of_installed, models), *map(_of_entry, others)])
-    else:
-        _print_table(models, others)
-    for stray in store.strays():
-        print(f"midline: {stray} isn't in use: add it (midline model add) or remove it", file=sys.stderr)
-    return 0
+    return list_command(hashing=arguments.hash, as_json=arguments.json)
 
 
 def _pull(arguments: argparse.Namespace) -> int:
@@ -160,10 +149,11 @@ def _print_model(
     arguments: argparse.Namespace, model: InstalledModel, state: str, more: dict[str, Any] | None = None
 ) -> int:
     if arguments.json:
-        _print_json(_of_installed(model) | (more or {}))
+        _print_json(row_of_installed(model) | (more or {}))
         return 0
     print(f"{model.name} {state}: {model.path}")
-    print(f"sha256 {model.sha256}")
+    by_hub = " (the hub's own: midline has none to compare it with)" if vouched(model) == "hub" else ""
+    print(f"sha256 {model.sha256}{by_hub}")
     if model.info.fim is None:
         print(
             "It has no tokens for filling in the middle: it can chat, but not complete code."
@@ -173,59 +163,5 @@ def _print_model(
     return 0
 
 
-def _of_installed(model: InstalledModel) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "path": str(model.path),
-        "bytes": model.bytes,
-        "quantization": model.info.quantization,
-        "parameters": model.info.parameters,
-        "fim": model.info.fim is not None,
-        "chat": model.info.chat_template,
-        "sha256": model.sha256,
-        "source": model.source,
-    }
-
-
-def _of_entry(entry: CatalogueEntry) -> dict[str, Any]:
-    """One that isn't installed: its path is null."""
-    return {
-        "name": entry.name,
-        "path": None,
-        "bytes": entry.bytes,
-        "quantization": entry.quantization,
-        "parameters": entry.parameters,
-        "fim": entry.fim,
-        "chat": entry.chat,
-        "sha256": entry.sha256,
-        "source": "catalogue",
-    }
-
-
 def _print_json(document: Any) -> None:
     print(msgspec.json.encode(document).decode())
-
-
-def _print_table(models: list[InstalledModel], others: list[CatalogueEntry]) -> None:
-    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
-    table.add_column("Model", overflow="fold")
-    for heading in ("Size", "Weights"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("Kind", "Good for", "State"):
-        table.add_column(heading, no_wrap=True)
-    states = {model.name: "installed" if model.intact else "changed on disk" for model in models}
-    for row in [*map(_of_installed, models), *map(_of_entry, others)]:
-        uses = [use for use, has in (("code", row["fim"]), ("chat", row["chat"])) if has]
-        table.add_row(
-            row["name"],
-            decimal(row["bytes"]),
-            f"{row['parameters'] / 1e9:.2f} B",
-            row["quantization"],
-            ", ".join(uses) or "nothing",
-            states.get(row["name"], "not installed"),
-        )
-    console = Console()
-    console.print(table)
-    console.print(f"Models are in {models_dir()}", style="dim", highlight=False, soft_wrap=True)
-    if others:
-        console.print(f"Install one: midline model pull {others[0].name}", style="dim", highlight=False)

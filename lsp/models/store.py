@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,9 +17,11 @@ import msgspec
 
 from lsp.errors import MidlineError
 from lsp.models import catalogue
+from lsp.models.discovery.candidates import Candidate, candidates, is_name, locate
 from lsp.models.gguf import GgufInfo, inspect_gguf
 from lsp.models.progress import DownloadProgress, Report, Stage, ignore
 from lsp.paths import cache_dir, models_dir, private_dir
+from lsp.settings import load
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CHUNK = 1 << 20
@@ -40,9 +43,9 @@ class _Record(msgspec.Struct, frozen=True):
 class InstalledModel:
     """A GGUF file ready to be loaded.
 
-    ``bytes`` is what it should have. ``sha256`` is ``None`` for a file used in place, outside the models
-    folder. ``added`` and ``verified`` (when its hash was last right) are ISO 8601 in UTC, or ``None``.
-    ``intact`` is false if the file has another size or time than then.
+    ``bytes`` is what it should have. ``sha256`` is ``None`` for a file used in place, outside the models folder;
+    ``claimed`` is what the store it lies in says of it, or "". ``added`` and ``verified`` (when its hash was last
+    right) are ISO 8601 in UTC, or ``None``. ``intact`` is false if the file has another size or time than then.
     """
 
     name: str
@@ -55,6 +58,7 @@ class InstalledModel:
     added: str | None = None
     verified: str | None = None
     intact: bool = True
+    claimed: str = ""
 
     @property
     def key(self) -> str:
@@ -102,13 +106,20 @@ def strays() -> list[Path]:
     return [path for path in _files() if get(path.stem) is None]
 
 
-def find(name_or_path: str) -> InstalledModel:
+def find(name_or_path: str, folders: Sequence[str] | None = None) -> InstalledModel:
     """The model with this name, or the GGUF file at this path, used where it is.
+
+    Args:
+        name_or_path: ``NAME`` of one that midline installed, ``ollama/NAME:TAG`` and such of one that another program
+            did (``midline model list`` shows them), or a path.
+        folders: where else there may be models; None: where the user's settings file says.
 
     Raises:
         MidlineError: the name is unknown, or known and not installed; the file isn't a usable model, or no
             longer the one that was installed.
     """
+    if is_name(name_or_path):
+        return _of_another(name_or_path, folders)
     path = Path(name_or_path).expanduser().absolute()
     if path.suffix == ".gguf" or os.sep in name_or_path:
         model = get(path.stem) if path.parent == models_dir().absolute() else None
@@ -133,6 +144,8 @@ def verify(name: str, progress: Report = ignore) -> InstalledModel:
             or ``add`` put it right.
     """
     model = (get(name) if NAME.fullmatch(name) else None) or find(name)
+    if model.claimed:
+        return _verify_claim(model, progress)
     if model.sha256 is None:
         raise MidlineError(
             f"Nothing is known of {model.path} that it could be compared with.",
@@ -152,6 +165,17 @@ def verify(name: str, progress: Report = ignore) -> InstalledModel:
     return checked
 
 
+def _verify_claim(model: InstalledModel, progress: Report) -> InstalledModel:
+    """A model of another program's, whose store says what its sha256 is."""
+    actual = hash_file(model.path, progress)
+    if actual != model.claimed:
+        raise MidlineError(
+            f"The model {model.name} is damaged: the sha256 of {model.path} is {actual} instead of {model.claimed}.",
+            f"Get it again with the program that it is from ({model.source}).",
+        )
+    return replace(model, sha256=actual)
+
+
 def damaged(model: InstalledModel, reason: str) -> MidlineError:
     """The error for an installed model that is no longer what it was."""
     cure = f"midline model pull {model.name}" if catalogue.lookup(model.name) else "midline model add FILE"
@@ -159,10 +183,13 @@ def damaged(model: InstalledModel, reason: str) -> MidlineError:
 
 
 def unknown(name: str) -> MidlineError:
-    """The error for a name that neither the catalogue nor the models folder has, with those like it."""
-    names = sorted({entry.name for entry in catalogue.CATALOGUE} | {model.name for model in installed()})
+    """The error for a name that neither the catalogue nor a model on this disk has, with those like it."""
+    found = [one.name for one in candidates(load()[0].model.folders, lambda _: None)]
+    mine = [model.name for model in installed()]
+    names = list(dict.fromkeys([*mine, *found, *(entry.name for entry in catalogue.CATALOGUE)]))
     # A part of a name is the commonest guess; difflib alone finds it too unlike a long name.
     parts = [known for known in names if name and name.lower() in known.lower()]
+    parts.sort(key=lambda known: not known.lower().startswith(name.lower()))
     close = parts[:3] or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     cure = f"Did you mean {' or '.join(close)}?" if close else "The known ones: midline model list."
     return MidlineError(f"There is no model called {name!r}.", cure)
@@ -204,6 +231,13 @@ def install(file: Path, name: str, sha256: str, source: str, info: GgufInfo) -> 
     file.replace(path)
     _sync(path.parent)
     return model
+
+
+def _of_another(name: str, folders: Sequence[str] | None) -> InstalledModel:
+    candidate: Candidate | None = locate(name, load()[0].model.folders if folders is None else folders)
+    if candidate is None:
+        raise unknown(name)
+    return replace(_in_place(candidate.path), name=name, source=candidate.source, claimed=candidate.sha256)
 
 
 def _named(name: str) -> InstalledModel:
