@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 from indexer.languages import canonical
 from lsp.paths import config_dir
-from lsp.setting import STRINGS, Rule, setting, shown
+from lsp.setting import STRINGS, Rule, is_path, setting, shown
 
 FILE_NAME = "midline.toml"
 _MAX_FILE_BYTES = 64 * 1024
@@ -44,6 +44,14 @@ class ModelSettings:
         "Further folders to look for models in (GGUF files), besides those of Ollama, LM Studio, llama.cpp, Hugging "
         "Face, GPT4All and Jan. Nothing in them is changed; `midline model list` shows what is found.",
         user_only=True,
+    )
+    adapters: tuple[str, ...] = setting(
+        (),
+        STRINGS,
+        "LoRA adapters that the model completes with, and chats where it does both: names of GGUF files in "
+        "`adapters` beside the folder of models, or paths; `NAME:0.5` for half of its effect. "
+        "A workspace's file can only choose by name.",
+        by_name=True,
     )
     n_ctx: int = setting(
         0,
@@ -352,6 +360,13 @@ def _set(values: dict[str, Any], name: str, value: object, trusted: bool) -> str
         outside = [] if trusted or not rule.inside else [entry for entry in value if _leads_outside(entry)]
         problem = _join(values, name, [entry for entry in value if entry not in outside])
         return problem or _outside(name, outside)
+    if rule.by_name and not trusted and isinstance(value, list | tuple):
+        paths = [entry for entry in value if is_path(str(entry))]
+        if paths:
+            return (
+                f"{name}: a workspace's file, which may be anybody's, can only choose by name what you have put into "
+                f"your own folder, not {shown(paths[0])}. It stays {shown(values[name])}."
+            )
     try:
         checked: Any = rule.checked(value)
     except ValueError as error:
@@ -410,7 +425,7 @@ def markdown() -> str:
         lines += ["| setting | default | allowed | what it does | workspace file |", "|---|---|---|---|---|"]
         for leaf in fields(value):
             rule = _RULES[f"{section}.{leaf.name}"]
-            workspace = "no" if rule.user_only else "adds" if rule.joined else "yes"
+            workspace = "no" if rule.user_only else "adds" if rule.joined else "by name" if rule.by_name else "yes"
             default = shown(getattr(value, leaf.name))
             lines.append(f"| `{section}.{leaf.name}` | `{default}` | {rule.allowed} | {rule.text} | {workspace} |")
     return "\n".join(lines) + "\n"
