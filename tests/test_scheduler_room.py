@@ -285,3 +285,20 @@ def test_requests_from_many_threads() -> None:
     assert not loop.is_alive()
     assert errors == []
     assert len(told) == 160
+
+
+def test_what_is_erased_while_it_is_written_ends_and_leaves_nothing() -> None:
+    rig = Rig()
+    chat = rig.submit(LONG, "chat:1", max_tokens=50, priority="chat")
+    file = rig.submit("f(abc)", "file", max_tokens=50)
+    while not rig.texts(chat)[0]:
+        rig.step()
+    erased: list[int] = []
+    rig.scheduler.forget("chat:1", lambda: erased.append(len(rig.scheduler.ledger.with_prefix("chat:"))))
+    rig.step()
+    assert erased == [0]
+    assert rig.done(chat).reason == "cancelled"
+    rig.run()
+    assert rig.done(file).reason == "length"
+    rig.check_ends()
+    rig.check_cache()

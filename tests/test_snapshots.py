@@ -10,7 +10,7 @@ import pytest
 
 from lsp.engine import snapshots
 from lsp.engine.ledger import Ledger
-from lsp.engine.service import _erase
+from lsp.engine.worker import _erase
 from lsp.engine.snapshots import MIN_TOKENS, Snapshots
 from lsp.errors import MidlineError
 

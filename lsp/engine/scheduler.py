@@ -16,12 +16,13 @@ from functools import lru_cache
 import numpy as np
 
 from lsp.engine.batching import BACKGROUND_BATCH, Batch, compose, is_short
+from lsp.engine.cache import KvCache
 from lsp.engine.drafting import Drafter
 from lsp.engine.job import Job, in_turn
-from lsp.engine.ledger import Ledger, OutOfCellsError
+from lsp.engine.ledger import OutOfCellsError
 from lsp.engine.llama import AbortedError, Entry, Llama, NoCellsError
-from lsp.engine.prompt import compile_prompt, read_prompt
-from lsp.engine.protocol import Control, Done, EngineMessage, Failed, Generate, Recalled, Segment, Token, Why
+from lsp.engine.prompt import compile_prompt
+from lsp.engine.protocol import Control, Done, EngineMessage, Failed, Generate, Recalled, Token, Why
 from lsp.engine.run import Run
 from lsp.engine.sampling import Choice, best
 from lsp.engine.turn import Turn
@@ -59,7 +60,8 @@ class Scheduler:
     ) -> None:
         self._llama = llama
         self._turn = turn or Turn()
-        self.ledger = Ledger(n_seq, llama.n_ctx, llama.cuttable)
+        self._cache = KvCache(llama, n_seq)
+        self.ledger = self._cache.ledger
         self.tokens_prewarmed = 0
         self.prefill_per_second = 0.0
         self._on_busy = on_busy
@@ -115,14 +117,15 @@ class Scheduler:
                 self.cancel(job_owner, request_id)
 
     def forget(self, prefix: str, then: Callable[[], None] | None = None) -> None:
-        """Give back the idle sequences whose key starts with ``prefix``; ``then`` is called behind that."""
-        self._inbox.put(lambda: self._drop([h.seq for h in self.ledger.with_prefix(prefix) if not h.active]))
-        if then:
-            self._inbox.put(then)
+        """Give back the idle sequences whose key starts with ``prefix``.
+
+        ``then``, if given, is called behind that; requests that use such a sequence are ended, and nothing stays.
+        """
+        self._inbox.put(lambda: self._forget(prefix, then))
 
     def recall(self, request_id: int, prefix: str, emit: Callable[[EngineMessage], None]) -> None:
         """Tell ``emit`` what the sequences whose key starts with ``prefix`` hold."""
-        self._inbox.put(lambda: emit(Recalled(request_id, self._prompts(prefix))))
+        self._inbox.put(lambda: emit(Recalled(request_id, self._cache.prompts(prefix))))
 
     @property
     def has_requests(self) -> bool:
@@ -227,16 +230,8 @@ class Scheduler:
         except OutOfCellsError:
             self._wait_for_cells(job, len(tokens))
             return job not in self._waiting
-        if plan.move[1]:
-            self._llama.move(plan.seq, *plan.move, plan.keep)
-        else:
-            self._bring_to(plan.seq, plan.keep)
-        if plan.copy_from is not None:
-            self._llama.copy(plan.copy_from, plan.seq, plan.keep, plan.copy_to)
-        for seq in plan.evict:
-            self._bring_to(seq, 0)
         evicted = self.ledger.was_evicted(request.key)
-        self.ledger.apply(plan, request.key)
+        self._cache.carry_out(plan, request.key)
         self._waiting.remove(job)
         self._active.append(job)
         run.seq, run.pending = plan.seq, tokens[plan.reused :]
@@ -265,11 +260,6 @@ class Scheduler:
         )
         return Run(0, -1, prompt.tokens, prompt.heal, prompt.base)
 
-    def _bring_to(self, seq: int, length: int) -> None:
-        """Cut ``seq``, or restore the checkpoint at ``length`` where its memory can't be cut."""
-        if not self._llama.cut(seq, length):
-            self._llama.restore(seq, length, self.ledger.state(seq, length))
-
     def _wait_for_cells(self, job: Job, length: int) -> None:
         """Leave ``job`` waiting for the cells of others, taking them from less urgent ones; or refuse it."""
         lower = [other for other in self._active if other.rank > job.rank]
@@ -283,7 +273,7 @@ class Scheduler:
         if job.background:
             self._end(job, Done(job.request.id, "cancelled", job.usage()))
             return
-        self._drop([run.seq for run in job.runs[1:]])  # fewer alternatives rather than none
+        self._cache.drop([run.seq for run in job.runs[1:]])  # fewer alternatives rather than none
         del job.runs[1:]
         self._end_if_complete(job)
         if job in self._active:
@@ -409,15 +399,9 @@ class Scheduler:
     def _fork(self, job: Job, run: Run, branch: int, choice: Choice) -> None:
         if not self.ledger.has_free_sequence and self.ledger.oldest_idle() is None:
             self._spare_background()
-        idle = self.ledger.oldest_idle()
-        if not self.ledger.has_free_sequence and idle is not None:
-            self._bring_to(idle, 0)
-            self.ledger.evict(idle)
-        seq = self.ledger.fork(run.seq, f"{job.request.key}#{branch}")
+        seq = self._cache.fork(run.seq, f"{job.request.key}#{branch}")
         if seq is None:
             return  # fewer alternatives rather than none
-        self._llama.cut(seq, 0)
-        self._llama.copy(run.seq, seq, 0, -1)
         other = Run(branch, seq, [], run.heal, run.base)
         job.runs.append(other)
         self._take(job, other, choice)
@@ -459,33 +443,29 @@ class Scheduler:
         if job in self._active:
             self._active.remove(job)
             self.ledger.release(job.runs[0].seq)
-            self._drop([run.seq for run in job.runs[1:]])
+            self._cache.drop([run.seq for run in job.runs[1:]])
         self._jobs.pop((job.owner, job.request.id), None)
         job.emit(last)
-
-    def _drop(self, seqs: list[int]) -> None:
-        for seq in seqs:
-            self._bring_to(seq, 0)
-            self.ledger.drop(seq)
 
     def _undo(self, batch: Batch) -> None:
         """Remove what an interrupted batch left behind in the cache."""
         for job, run, _ in batch:
             run.draft = []
-            held = self.ledger.tokens(run.seq)
-            if job in self._active and not self._llama.cut(run.seq, len(held)):
-                # A recurrent state has moved on: what followed the last checkpoint is to be computed again.
-                point = self.ledger.last_checkpoint(run.seq)
-                run.pending = held[point:] + run.pending
-                self._bring_to(run.seq, point)
-                self.ledger.cut(run.seq, point)
+            if job in self._active:
+                run.pending = self._cache.undo(run.seq) + run.pending
+
+    def _forget(self, prefix: str, then: Callable[[], None] | None) -> None:
+        if then:
+            for job in [*self._waiting, *self._active]:
+                if job.request.key.startswith(prefix):
+                    self._end(job, Done(job.request.id, "cancelled", job.usage()))
+        self._cache.drop([held.seq for held in self.ledger.with_prefix(prefix) if not held.active])
+        if then:
+            then()
 
     def _make_room(self) -> None:
         """Give the cells of somebody back to a cache that is full before its time."""
-        oldest = self.ledger.oldest_idle()
-        if oldest is not None:
-            self._bring_to(oldest, 0)
-            self.ledger.evict(oldest)
+        if self._cache.evict_oldest():
             return
         # The next turn finds its sequence idle.
         *others, last = in_turn(self._active)
@@ -500,13 +480,9 @@ class Scheduler:
         for job in dict.fromkeys(job for job, _, _ in batch):
             seq = job.runs[0].seq
             self._end(job, Failed(job.request.id, f"llama.cpp failed: {reason}."))
-            self._drop([seq])
+            self._cache.drop([seq])
         if self._failures >= MAX_FAILURES:
             raise RuntimeError(reason)
-
-    def _prompts(self, prefix: str) -> dict[str, list[Segment]]:
-        vocabulary = self._llama.vocabulary
-        return {held.key: read_prompt(held.tokens, vocabulary) for held in self.ledger.with_prefix(prefix)}
 
     def _tell_busy(self) -> None:
         busy = any(not job.background for job in self._active)
