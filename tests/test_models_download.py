@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from models_support import Server, serving, sha256, write_gguf
 
+from lsp.cli import main
 from lsp.errors import MidlineError
 from lsp.models import catalogue, store
 from lsp.models.adding import add
@@ -195,16 +197,63 @@ def test_pull_from_a_hub(
     monkeypatch.setenv("HF_ENDPOINT", index.url)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     known.change(sources=(HubFile("maker/tiny", "tiny-f16.gguf"),))
-    page = "/maker/tiny/resolve/main/tiny-f16.gguf"
-    index.pages[page] = bytes(len(data))
+    pages = [f"/maker/tiny/resolve/{revision}/tiny-f16.gguf" for revision in ("main", "0" * 40)]
+    index.pages |= dict.fromkeys(pages, bytes(len(data)))
     with pytest.raises(MidlineError, match="From the model hub: it gave bytes with the sha256"):
         pull("tiny")
     assert contents() == set()
-    index.pages[page] = data
+    index.pages |= dict.fromkeys(pages, data)
     model = pull("tiny")
     assert model.path.read_bytes() == data
     assert model.source == "model hub"
     assert contents() == INSTALLED
+
+
+@pytest.fixture
+def hub(index: Server, data: bytes, known: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A hub with a model whose hash the catalogue doesn't know."""
+    pytest.importorskip("huggingface_hub", reason="needs the extra midline[hub]")
+    monkeypatch.setenv("HF_ENDPOINT", index.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    known.change(sources=(HubFile("maker/tiny", "tiny-f16.gguf"),), sha256=None, bytes=len(data) + 5, about=True)
+    index.pages["/maker/tiny/resolve/main/tiny-f16.gguf"] = data
+    index.pages[f"/maker/tiny/resolve/{'0' * 40}/tiny-f16.gguf"] = data
+    return index
+
+
+def test_without_a_hash_of_its_own_midline_takes_the_hubs(
+    hub: Server, data: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["model", "pull", "tiny"]) == 0
+    assert f"sha256 {sha256(data)} (the hub's own" in capsys.readouterr().out
+    asked = len(hub.requests)
+    assert main(["model", "pull", "tiny", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["sha256"], row["sha256_by"], row["source"]) == (sha256(data), "hub", "model hub")
+    assert len(hub.requests) == asked  # it is there
+    assert store.verify("tiny").sha256 == sha256(data)
+
+
+def test_bytes_that_are_not_the_hubs_are_refused(hub: Server, data: bytes) -> None:
+    for page in list(hub.pages):
+        hub.etags[page] = "0" * 64
+    with pytest.raises(MidlineError, match=f"it gave bytes with the sha256 {sha256(data)} instead of {'0' * 64}"):
+        pull("tiny")
+    assert contents() == set()
+
+
+def test_a_hub_that_does_not_say_a_hash_is_refused(hub: Server) -> None:
+    for page in list(hub.pages):
+        hub.etags[page] = "5" * 40  # as of a file that git keeps itself
+    with pytest.raises(MidlineError, match="the hub doesn't say what its sha256 is"):
+        pull("tiny")
+    assert contents() == set()
+
+
+def test_a_model_of_the_hub_that_was_damaged_is_fetched_again(hub: Server, data: bytes) -> None:
+    model = pull("tiny")
+    model.path.write_bytes(data[:-1] + b"!")
+    assert pull("tiny").path.read_bytes() == data
 
 
 def test_an_index_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +322,7 @@ def test_the_second_of_two_pulls_waits_and_finds_the_model(index: Server) -> Non
 
 PULL = """
 import sys
+from lsp.cli import main
 from lsp.errors import MidlineError
 from lsp.models import catalogue
 from lsp.models.catalogue import CatalogueEntry, IndexWheels
