@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from lsp.engine.config import EngineConfig
 from lsp.errors import MidlineError
 from lsp.models import catalogue, store
@@ -42,4 +44,15 @@ def _config(model: store.InstalledModel, settings: Settings) -> EngineConfig:
         threads=0 if engine.threads == "auto" else engine.threads,
         gpu_layers=-1 if engine.gpu_layers == "auto" else engine.gpu_layers,
         idle_seconds=engine.idle_minutes * 60,
+        unload_seconds=engine.unload_minutes * 60,
+        beside=_beside(model, settings),
     )
+
+
+def _beside(model: store.InstalledModel, settings: Settings) -> tuple[str, ...]:
+    """The other models that are to have room beside ``model``; one that can't be found takes none."""
+    others = []
+    for name in (settings.model.completion, settings.model.chat):
+        with contextlib.suppress(MidlineError):
+            others.append(str(store.find(name, settings.model.folders).path) if name else "")
+    return tuple(sorted({path for path in others if path} - {str(model.path)}))

@@ -90,6 +90,14 @@ class EngineSettings:
         between=(0, 1_440),
         user_only=True,
     )
+    unload_minutes: float = setting(
+        30.0,
+        float,
+        "Minutes without a request after which a model's memory is given back although an editor is open; the next "
+        "request loads it again, and what it had computed comes from the disk. 0: never.",
+        between=(0, 1_440),
+        user_only=True,
+    )
 
 
 @dataclass(frozen=True)
