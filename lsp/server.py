@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class MidlineServer(LanguageServer):
     def __init__(self) -> None:
         super().__init__("midline", __version__, protocol_cls=Protocol, notebook_document_sync=SYNC)
         self.session = Session(Outbox(self.warn, self.on_state, self.on_index, self.on_partial))
-        self.chat_model = ChatModel(self.session)
+        self.chat_model = ChatModel(self.session, partial(show_load, WorkProgress(self)))
         self.chat = Chat(self.session, self.chat_model, self.warn, self.on_chat)
         self.edits = Edits(self.session, self.chat_model)
         self.session.earlier_cells = lambda uri: earlier_cells(self.documents, uri)
