@@ -261,7 +261,11 @@ class Chat:
 
     def status(self) -> dict[str, Any]:
         """The part of ``midline/status`` about chat."""
-        return {"state": "busy" if self._under_way else "ready"} | self._counts | self._tokens
+        told: dict[str, Any] = {"state": "busy" if self._under_way else "ready"} | self._counts | self._tokens
+        if own := self._model.own_state:
+            model = own.model.name if own.model else ""
+            told["engine"] = {"state": own.state, "detail": own.detail, "model": model, "progress": own.progress}
+        return told
 
     async def _at_desk(self) -> Desk:
         """The desk of the engine that the settings ask for."""
