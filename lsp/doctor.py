@@ -166,7 +166,7 @@ async def _infill(settings: Settings) -> Check:
         state: State = await engine.ready()
         name = state.model.name if state.model else ""
         result = await Completer(engine, name, CompletionStats()).complete(cursor, max_tokens=8)
-        tested = await selftest.test_once(engine, state.model, "chat") if state.model else None
+        tested = await selftest.try_once(engine, state.model, "chat") if state.model else None
     finally:
         engine.forget(cursor.uri)
         await engine.close()

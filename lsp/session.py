@@ -227,7 +227,7 @@ class Session:
         if engine is None or completer is None:
             return
         try:
-            result = await selftest.test_once(engine, model)
+            result = await selftest.try_once(engine, model)
         except MidlineError:
             return  # the next time
         if result.layout != model.layout:

@@ -33,32 +33,45 @@ WINDOW = 32
 LAYERS, WIDTH, HEADS, HIDDEN = 4, 64, 2, 96
 INNER, STATE, CONV, STEP = 2 * WIDTH, 16, 4, 4  # of a state space layer
 FIM_TOKENS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
-_NORMAL, _CONTROL = 1, 3
+NORMAL, _UNKNOWN, CONTROL, USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
 # Some tokens of several bytes, so that healing has something to heal.
 _WORDS = ("def", "return", "self", "import", "    ", "()", "in", "or", "==", "__")
 
 Array = npt.NDArray[np.float32]
 
 
-def write_tiny_gguf(path: Path, kind: Kind | Unfit, *, fim: Sequence[str] = FIM_TOKENS, seed: int = 0) -> Path:
-    """Write a model of ``kind`` with a byte-level vocabulary; return its path.
+def write_tiny_gguf(
+    path: Path,
+    kind: Kind | Unfit,
+    *,
+    fim: Sequence[str] = FIM_TOKENS,
+    fim_type: int = CONTROL,
+    spaced: bool = False,
+    name: str = "",
+    seed: int = 0,
+) -> Path:
+    """Write a model of ``kind``; return its path.
 
     Args:
         path: where.
         kind: what memory it has, or why it can't complete.
         fim: its infilling tokens; without the one for the middle, prompts are laid out suffix first.
+        fim_type: what sort of tokens the file says that those are.
+        spaced: its tokenizer is SentencePiece's, which begins texts with a space; otherwise a byte-level one.
+        name: what the file calls it.
         seed: other weights for each.
     """
     architecture = ARCHITECTURES[kind]
     writer = gguf.GGUFWriter(path, architecture)
-    writer.add_name(f"Tiny {kind}")
+    # By default one whose name leaves no doubt how it infills: nothing is tried out when it is loaded.
+    writer.add_name(name or f"Granite Tiny {kind}")
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_context_length(4096)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(LAYERS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_feed_forward_length(0 if kind == "recurrent" else HIDDEN)
-    count = _add_vocabulary(writer, fim)
+    count = (_add_sentencepiece if spaced else _add_vocabulary)(writer, fim, fim_type)
     _add_parameters(writer, kind)
     random = np.random.default_rng(seed)
     tensors = _tensors(kind, count, random)
@@ -71,20 +84,39 @@ def write_tiny_gguf(path: Path, kind: Kind | Unfit, *, fim: Sequence[str] = FIM_
     return path
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, fim: Sequence[str]) -> int:
+def _add_vocabulary(writer: gguf.GGUFWriter, fim: Sequence[str], fim_type: int) -> int:
     """All bytes, the beginnings of some words, and special tokens; returns how many."""
     shown = _byte_tokens()
-    words = ["".join(shown[byte] for byte in word.encode()) for word in _WORDS]
-    beginnings = list(dict.fromkeys(word[:end] for word in words for end in range(2, len(word) + 1)))
+    beginnings = _beginnings(["".join(shown[byte] for byte in word.encode()) for word in _WORDS])
     special = ["<|endoftext|>", *fim]
     tokens = [*shown, *beginnings, *special]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens)
-    writer.add_token_types([_NORMAL] * (len(tokens) - len(special)) + [_CONTROL] * len(special))
+    writer.add_token_types([NORMAL] * (len(tokens) - len(special)) + [CONTROL] + [fim_type] * len(fim))
     writer.add_token_merges([f"{token[:-1]} {token[-1]}" for token in beginnings])
     writer.add_eos_token_id(len(tokens) - len(special))
     return len(tokens)
+
+
+def _add_sentencepiece(writer: gguf.GGUFWriter, fim: Sequence[str], fim_type: int) -> int:
+    """The same for SentencePiece: words with the space before them, and letters; bytes for all else."""
+    words = _beginnings([f"▁{word}".replace(" ", "▁") for word in _WORDS])
+    letters = [*map(chr, range(33, 127)), "▁"]
+    special, in_bytes = ["<unk>", "<s>", "</s>"], [f"<0x{byte:02X}>" for byte in range(256)]
+    tokens = [*special, *in_bytes, *letters, *words, *fim]
+    types = [_UNKNOWN, CONTROL, CONTROL] + [_BYTE] * 256 + [NORMAL] * (len(letters) + len(words))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0 if len(token) < 2 else float(len(token)) for token in tokens])
+    writer.add_token_types([*types, *[fim_type] * len(fim)])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    return len(tokens)
+
+
+def _beginnings(words: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(word[:end] for word in words for end in range(2, len(word) + 1)))
 
 
 def _add_parameters(writer: gguf.GGUFWriter, kind: Kind | Unfit) -> None:

@@ -166,5 +166,5 @@ def _shown(segment: Segment) -> str:
     return _MARKS[segment.name] if isinstance(segment, Special) else segment.text
 
 
-LAYOUTS: dict[str, Layout] = {name: Layout(name, tuple(order.split())) for name, order in _ORDERS.items()}
+LAYOUTS: dict[LayoutName, Layout] = {name: Layout(name, tuple(order.split())) for name, order in _ORDERS.items()}
 """All of them, by name."""

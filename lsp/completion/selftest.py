@@ -132,7 +132,7 @@ class Result(msgspec.Struct, frozen=True):
         return f"layout {self.layout}; of {len(GAPS)} known gaps filled: {counts}"
 
 
-async def test_once(engine: Engine, facts: ModelFacts, priority: Priority = "warm") -> Result:
+async def try_once(engine: Engine, facts: ModelFacts, priority: Priority = "warm") -> Result:
     """The result kept for this model's file; where there is none, of a test now.
 
     Raises:
