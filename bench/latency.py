@@ -29,6 +29,7 @@ from lsp.documents import cursor_from_file
 from lsp.engine.client import EngineClient, Generation
 from lsp.engine.ledger import Ledger
 from lsp.engine.llama import Entry, Llama
+from lsp.engine.offload import Placement
 from lsp.engine.protocol import Segment, Text
 from lsp.engine.snapshots import Snapshots
 from lsp.replay.editor import Editor, editor
@@ -119,11 +120,10 @@ def restoring(home: Path, rounds: int) -> dict[str, Any]:
     config = engine_config(home)
     llama = Llama(
         Path(config.model),
-        n_ctx=SEQUENCE_TOKENS * 2,
+        Placement(SEQUENCE_TOKENS * 2),
         n_seq=1,
         n_batch=64,
         threads=config.threads,
-        gpu_layers=0,
         progress=lambda _: None,
         log=lambda *_: None,
     )

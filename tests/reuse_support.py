@@ -10,6 +10,7 @@ import numpy as np
 
 from lsp.engine.batching import PREFILL_BATCH
 from lsp.engine.llama import Entry, Llama
+from lsp.engine.offload import Placement
 from lsp.engine.prompt import compile_prompt
 from lsp.engine.protocol import Done, EngineMessage, Failed, Generate, Priority, Segment, Special, Text, Token
 from lsp.engine.run import Run
@@ -50,11 +51,10 @@ def load(path: Path, *, n_ctx: int, n_seq: int) -> PokedLlama:
     """A model on one thread that says nothing."""
     return PokedLlama(
         path,
-        n_ctx=n_ctx,
+        Placement(n_ctx),
         n_seq=n_seq,
         n_batch=PREFILL_BATCH,
         threads=1,
-        gpu_layers=0,
         progress=lambda _: None,
         log=lambda _level, _line: None,
     )

@@ -12,6 +12,7 @@ from lsp.engine import sampling
 from lsp.engine import scheduler as scheduler_module
 from lsp.engine.drafting import Copying, Drafter
 from lsp.engine.llama import Llama
+from lsp.engine.offload import Placement
 from lsp.engine.protocol import Done, EngineMessage, Failed, Generate, Special, Text
 from lsp.engine.sampling import Logits
 from lsp.engine.scheduler import Scheduler
@@ -35,11 +36,10 @@ SUFFIX = "\n}\n\n\ndef by_group(group):\n    return [colour for colour in COLOUR
 def llama(installed_model: InstalledModel) -> Iterator[Llama]:
     made = Llama(
         installed_model.path,
-        n_ctx=1024,
+        Placement(1024),
         n_seq=4,
         n_batch=128,
         threads=1,
-        gpu_layers=0,
         progress=lambda _: None,
         log=lambda _level, _line: None,
     )

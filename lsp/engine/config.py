@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -34,6 +35,10 @@ class EngineConfig(msgspec.Struct, frozen=True):
         n_ctx: cells of the KV cache; 0 lets midline choose.
         threads: compute threads; 0 for one fewer than the physical cores.
         gpu_layers: layers to offload; -1 lets midline choose.
+        kv_type: of the KV cache: "f16", "q8_0" or "q4_0"; empty lets midline choose.
+        flash_attention: whether it may be used.
+        gpu_reserve: bytes left free on each GPU; -1 lets midline choose.
+        purpose: what the model is first of all for; completions have the first choice of what memory there is.
         idle_seconds: how long the model stays after its last client left, and the engine after its last model's.
         unload_seconds: after so long without a request its memory is given back until the next one; 0: never.
         beside: the other models that the settings name, which are to have room, too.
@@ -44,10 +49,19 @@ class EngineConfig(msgspec.Struct, frozen=True):
     n_ctx: int = 0
     threads: int = 0
     gpu_layers: int = -1
+    kv_type: Literal["", "f16", "q8_0", "q4_0"] = ""
+    flash_attention: bool = True
+    gpu_reserve: int = -1
+    purpose: Literal["completion", "chat"] = "completion"
     idle_seconds: float = 600.0
     unload_seconds: float = 0.0
     beside: tuple[str, ...] = ()
     adapters: tuple[Adapter, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The model's, as users see it."""
+        return Path(self.model).stem
 
     @property
     def key(self) -> str:
@@ -64,6 +78,8 @@ class EngineConfig(msgspec.Struct, frozen=True):
             self.n_ctx,
             self.threads,
             self.gpu_layers,
+            self.kv_type,
+            self.flash_attention,
         )
         return hashlib.sha256(repr(shared).encode()).hexdigest()[:16]
 

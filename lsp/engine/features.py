@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 
-from lsp.engine.llama import backend_features, can_offload, gpu_free_bytes
+import msgspec
+
+from lsp.engine.devices import can_offload, devices
+from lsp.engine.llama import backend_features
 
 
 def main() -> None:
     """Print the features."""
-    offload = can_offload()
     features = {
         "features": backend_features(),
-        "offload": offload,
-        "gpu_free_bytes": gpu_free_bytes() if offload else 0,
+        "offload": can_offload(),
+        "gpus": [msgspec.to_builtins(device.gpu) for device in devices()],
     }
     print(json.dumps(features))
 

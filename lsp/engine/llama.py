@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,8 +16,10 @@ from pathlib import Path
 import llama_cpp.llama_cpp as lib
 import numpy as np
 import numpy.typing as npt
-from llama_cpp._ggml import libggml
 
+from lsp.engine.offload import NoMemoryError, Placement
+from lsp.engine.params import ModelParams, context_params
+from lsp.engine.planning.memory import BATCH, RECURRENT_SEQUENCES
 from lsp.engine.protocol import ChatFacts, ModelFacts, SpecialName
 from lsp.engine.sampling import Logits
 from lsp.engine.tokenizer import Tokenizer
@@ -24,10 +27,9 @@ from lsp.engine.vocabulary import Vocabulary
 from lsp.errors import MidlineError
 
 _LOG_ERROR, _LOG_CONTINUE = 4, 5
-_FLASH_ATTENTION = 1  # LLAMA_FLASH_ATTN_TYPE_ENABLED
-_DEVICE_GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU
-# A recurrent state is as large for one token as for thousands, up to 75 MB: fewer sequences must do.
-_RECURRENT_SEQUENCES = 8
+_MORE_MEMORY = "Close other programs, set a smaller `model.n_ctx`, or use a smaller model."
+# What llama.cpp and its backends say when there is too little memory.
+_SIGNS_OF_NO_MEMORY = ("allocat", "out of memory", "OutOfDeviceMemory", "bad_alloc", "malloc failed")
 # Some vocabularies have thousands in reserve.
 _MOST_CONTROLS = 512
 _PARTIAL = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
@@ -52,31 +54,30 @@ class Entry:
 
 
 class Llama:
-    """A loaded model with a context of ``n_ctx`` cells that ``n_seq`` sequences share.
+    """A loaded model with a context whose cells ``n_seq`` sequences share.
 
     Args:
         path: the GGUF file.
-        n_ctx: cells of the KV cache.
+        placement: where its parts go, and how large its context is.
         n_seq: sequences of the context; it may have fewer, as the attribute of this name says.
         n_batch: most tokens that one ``decode`` takes.
         threads: compute threads.
-        gpu_layers: layers to offload; -1 for all.
         progress: called while loading with a share from 0 to 1.
         log: called with each line that llama.cpp logs, and its level (4 is an error).
 
     Raises:
-        MidlineError: the file can't be loaded, or the memory is not enough.
+        MidlineError: the file can't be loaded.
+        NoMemoryError: the memory is not enough.
     """
 
     def __init__(
         self,
         path: Path,
+        placement: Placement,
         *,
-        n_ctx: int,
         n_seq: int,
-        n_batch: int,
         threads: int,
-        gpu_layers: int,
+        n_batch: int = BATCH,
         progress: Callable[[float], None],
         log: Callable[[int, str], None],
     ) -> None:
@@ -87,7 +88,7 @@ class Llama:
         _of_thread.llama = self
         lib.llama_log_set(_log_callback, ctypes.c_void_p(0))
         lib.llama_backend_init()
-        self._model = self._load(path, gpu_layers, progress)
+        self._model = self._load(path, placement, progress)
         self._refuse_unfit(path)
         self._vocab = lib.llama_model_get_vocab(self._model)
         self._tokenizer = Tokenizer(self._vocab, self._about(path))
@@ -96,15 +97,15 @@ class Llama:
         recurrent = lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
         # Whether a sequence can be cut at any length; a recurrent state can only move on.
         self.cuttable = not recurrent
-        self.n_seq = n_seq if self.cuttable else min(n_seq, _RECURRENT_SEQUENCES)
-        sliding = 0 < lib.llama_model_n_swa(self._model) < n_ctx + 256  # llama.cpp rounds n_ctx up
+        self.n_seq = n_seq if self.cuttable else min(n_seq, RECURRENT_SEQUENCES)
+        sliding = 0 < lib.llama_model_n_swa(self._model) < placement.n_ctx + 256  # llama.cpp rounds n_ctx up
         # Whether what ``load_file`` reads can be cut like what was computed; of a sliding window's layers, llama.cpp
         # writes only the window.
         self.saves_all = self.cuttable and not sliding
         # llama.cpp gives the cells of a sliding window's layers that have left the window to whoever needs cells, and
         # then a sequence can't be cut any more. It spares those that two sequences hold: each one gets a twin.
         self._twins = self.n_seq if sliding and self.cuttable else 0
-        self._context = self._make_context(n_ctx, self.n_seq + self._twins, n_batch, threads)
+        self._context = self._make_context(placement, self.n_seq + self._twins, n_batch, threads)
         self.n_ctx: int = lib.llama_n_ctx(self._context)
         self._memory = lib.llama_get_memory(self._context)
         # Whether what was computed at one position can serve at another.
@@ -113,9 +114,12 @@ class Llama:
         self.vocabulary = self._read_vocabulary()
         self.facts = self._read_facts(path)
         self.chat_facts = self._read_chat_facts()
+        self._path = str(path)
+        _in_memory[self._path] += 1
 
     def close(self) -> None:
         """Give all memory back; the object is of no use afterwards."""
+        _in_memory[self._path] -= 1
         lib.llama_batch_free(self._batch)
         lib.llama_free(self._context)
         lib.llama_model_free(self._model)
@@ -222,23 +226,27 @@ class Llama:
             self._errors = [*self._errors[-7:], line]
         self._log(level, line)
 
-    def _load(self, path: Path, gpu_layers: int, progress: Callable[[float], None]) -> object:
-        params = lib.llama_model_default_params()
-        params.n_gpu_layers = gpu_layers
+    def _load(self, path: Path, placement: Placement, progress: Callable[[float], None]) -> object:
+        made = ModelParams(placement)
 
         def on_progress(share: float, _: object) -> bool:
             progress(share)
             return True
 
         self._progress_callback = lib.llama_progress_callback(on_progress)
-        params.progress_callback = self._progress_callback
-        model = lib.llama_model_load_from_file(str(path).encode(), params)
+        made.params.progress_callback = self._progress_callback
+        model = lib.llama_model_load_from_file(str(path).encode(), made.params)
         if not model:
-            raise MidlineError(
+            raise self._refusal(
                 f"llama.cpp can't load {path}: {self._reason()}.",
                 "Check the file with `midline model verify`, or install another model with `midline model pull`.",
             )
         return model
+
+    def _refusal(self, message: str, cure: str) -> MidlineError:
+        """The error for what llama.cpp refused, of the kind that its last lines tell."""
+        short = any(sign in line for line in self._errors for sign in _SIGNS_OF_NO_MEMORY)
+        return NoMemoryError(message, _MORE_MEMORY) if short else MidlineError(message, cure)
 
     def _refuse_unfit(self, path: Path) -> None:
         """Raise ``MidlineError`` for a model that doesn't continue text token by token; some crash when they are to."""
@@ -263,24 +271,14 @@ class Llama:
         length = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace") if length >= 0 else ""
 
-    def _make_context(self, n_ctx: int, n_seq: int, n_batch: int, threads: int) -> object:
-        params = lib.llama_context_default_params()
-        params.n_ctx = n_ctx
-        params.n_batch = params.n_ubatch = n_batch
-        params.n_seq_max = n_seq
-        params.n_threads = params.n_threads_batch = threads
-        params.flash_attn_type = _FLASH_ATTENTION
-        # A sliding window's cells beyond the window are kept, so that a sequence can be cut anywhere.
-        params.swa_full = True
-        # One pool of cells for all sequences: a copy costs nothing, and a short file leaves room to a long one.
-        params.kv_unified = True
+    def _make_context(self, placement: Placement, n_seq: int, n_batch: int, threads: int) -> object:
+        params = context_params(placement, n_seq=n_seq, n_batch=n_batch, threads=threads)
         params.abort_callback = self._abort_callback
-        params.no_perf = True
         context = lib.llama_init_from_model(self._model, params)
         if not context:
-            raise MidlineError(
-                f"llama.cpp can't make a context of {n_ctx} tokens: {self._reason()}.",
-                "Set a smaller `model.n_ctx`, or use a smaller model.",
+            lib.llama_model_free(self._model)
+            raise self._refusal(
+                f"llama.cpp can't make a context of {placement.n_ctx} tokens: {self._reason()}.", _MORE_MEMORY
             )
         return context
 
@@ -342,6 +340,15 @@ class Llama:
         return (text or b"").decode("utf-8", "replace")
 
 
+# How often each file is loaded in this process.
+_in_memory: Counter[str] = Counter()
+
+
+def in_memory() -> frozenset[str]:
+    """The paths of the models that are loaded in this process."""
+    return frozenset(+_in_memory)
+
+
 # llama.cpp has one log for all models; it writes a line in the thread that called it, which is the model's own.
 _of_thread = threading.local()
 
@@ -363,25 +370,6 @@ def _pointer(data: npt.NDArray[np.uint8]) -> ctypes._Pointer[ctypes.c_uint8]:
 def backend_features() -> str:
     """What the compiled llama.cpp can use on this machine, as llama.cpp words it."""
     return str(lib.llama_print_system_info().decode("utf-8", "replace")).strip(" |")
-
-
-def can_offload() -> bool:
-    """Whether this build of llama.cpp can put layers on a GPU."""
-    return bool(lib.llama_supports_gpu_offload())
-
-
-def gpu_free_bytes() -> int:
-    """Free memory of all GPUs together, as their backends report it."""
-    libggml.ggml_backend_dev_get.restype = ctypes.c_void_p
-    libggml.ggml_backend_dev_count.restype = ctypes.c_size_t
-    total = 0
-    for index in range(libggml.ggml_backend_dev_count()):
-        device = ctypes.c_void_p(libggml.ggml_backend_dev_get(ctypes.c_size_t(index)))
-        if libggml.ggml_backend_dev_type(device) == _DEVICE_GPU:
-            free, size = ctypes.c_size_t(), ctypes.c_size_t()
-            libggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(size))
-            total += free.value
-    return total
 
 
 def llama_build() -> str:

@@ -16,11 +16,12 @@ import msgspec
 import psutil
 
 from lsp.engine import snapshots
-from lsp.engine.batching import PREFILL_BATCH
 from lsp.engine.config import EngineConfig
-from lsp.engine.llama import Llama, backend_features, can_offload, gpu_free_bytes, llama_build
+from lsp.engine.devices import machine
+from lsp.engine.llama import Llama, backend_features, in_memory, llama_build
 from lsp.engine.loading import loading
-from lsp.engine.offload import Placement, choose_threads, place_layers
+from lsp.engine.offload import Placement, choose_threads, place, with_step_down
+from lsp.engine.planning.memory import SEQUENCES
 from lsp.engine.protocol import ChatFacts, Done, EngineMessage, Failed, Generate, Recalled, State, Usage
 from lsp.engine.scheduler import Scheduler
 from lsp.engine.snapshots import Snapshots
@@ -29,8 +30,8 @@ from lsp.errors import MidlineError
 
 logger = logging.getLogger(__name__)
 
-SEQUENCES = 16
-DEFAULT_N_CTX = 8192
+# What memory is free is known while no other model is on its way in.
+_ONE_AT_A_TIME = threading.Lock()
 CRASHED = 70
 # What may be saved at the end is saved within so long.
 STOP_SECONDS = 10.0
@@ -206,24 +207,16 @@ class Worker:
     def _load(self) -> _Loaded:
         config = self.config
         path = Path(config.model)
-        placement = place_layers(config.gpu_layers, can_offload(), path, gpu_free_bytes())
-        logger.info("%s", placement.reason)
         threads = choose_threads(config.threads)
-        with loading(path):
-            llama = Llama(
-                path,
-                n_ctx=config.n_ctx or DEFAULT_N_CTX,
-                n_seq=SEQUENCES,
-                n_batch=max(PREFILL_BATCH, 512),
-                threads=threads,
-                gpu_layers=placement.gpu_layers,
-                progress=self._on_progress(),
-                log=_log_llama,
-            )
+        load = partial(Llama, path, n_seq=SEQUENCES, threads=threads, progress=self._on_progress(), log=_log_llama)
+        with _ONE_AT_A_TIME, loading(path):
+            placement = place(config, machine(), in_memory())
+            logger.info("%s", placement.reason)
+            llama, placement = with_step_down(placement, load)
         scheduler = Scheduler(llama, llama.n_seq, self._on_busy, self._on_idle, self._turn)
         saved = None
         if llama.saves_all:  # what can't be cut afterwards is of use only at its very end: not worth its bytes
-            saved = Snapshots(llama, scheduler.ledger, _identity(path))
+            saved = Snapshots(llama, scheduler.ledger, _identity(path, placement))
             saved.restore()
         return _Loaded(llama, scheduler, saved, placement, threads)
 
@@ -303,10 +296,11 @@ class Worker:
         )
 
 
-def _identity(path: Path) -> str:
+def _identity(path: Path, placement: Placement) -> str:
     """All that the numbers in a KV snapshot depend on."""
     status = path.stat()
-    return f"{path} {status.st_size} {status.st_mtime_ns} {llama_build()}"
+    kv = "" if placement.kv_type == "f16" else f" {placement.kv_type}"
+    return f"{path} {status.st_size} {status.st_mtime_ns} {llama_build()}{kv}"
 
 
 def _log_llama(level: int, line: str) -> None:

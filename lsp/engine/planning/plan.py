@@ -129,7 +129,7 @@ class _Planner:
     def _say_machine(self) -> None:
         ram = f"{_size(self._machine.ram_bytes)} of main memory"
         gpus = [
-            f"{gpu.name} has {_size(gpu.free_bytes)} free, {_size(min(margin, gpu.free_bytes))} of which are left to others"
+            f"{gpu.name} has {_size(gpu.free_bytes)} free, {_size(min(margin, gpu.free_bytes))} are left to others"
             for gpu, margin in zip(self._machine.gpus, self._margins, strict=True)
             if gpu.free_bytes
         ]
