@@ -22,8 +22,7 @@ from lsp.chat.library import Library, Place
 from lsp.chat.thinking import Kind
 from lsp.choice import chat_config
 from lsp.documents import cursor_from_file
-from lsp.engine.client import EngineClient
-from lsp.engine.config import EngineConfig
+from lsp.engine.connect import Config, engine_for, model_name
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.knowledge import opened_packages
@@ -78,14 +77,15 @@ async def _ask(
     conversation: str,
     kept: Conversations,
     settings: Settings,
-    config: EngineConfig,
+    config: Config,
     printer: _Printer,
 ) -> Answer:
-    engine = EngineClient(config, printer.on_state)
+    engine = engine_for(config, printer.on_state, tell)
     engine.start()
     try:
         with printer:
-            return await Desk(engine, Path(config.model).stem, kept).ask(
+            await engine.ready()
+            return await Desk(engine, model_name(engine), kept).ask(
                 message,
                 library,
                 settings.chat,

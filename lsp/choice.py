@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 from lsp.engine.config import EngineConfig
+from lsp.engine.connect import Config
+from lsp.engine.remote.config import RemoteConfig
 from lsp.errors import MidlineError
 from lsp.models import catalogue, store
 from lsp.settings import Settings
 
 
-def engine_config(settings: Settings) -> EngineConfig:
-    """The engine that ``settings`` ask for.
+def engine_config(settings: Settings) -> Config:
+    """The engine that ``settings`` ask for: a remote one, or this machine's.
 
     Raises:
         MidlineError: its model isn't installed, is damaged, or can't fill in the middle.
+    """
+    if settings.engine.remote:
+        return _remote(settings, settings.remote.model, local_config, infills=True)
+    return local_config(settings)
+
+
+def chat_config(settings: Settings) -> Config:
+    """The engine that chats: the one that completes, unless another model is named for it.
+
+    Raises:
+        MidlineError: its model isn't installed, or is damaged.
+    """
+    if settings.engine.remote:
+        return _remote(settings, settings.remote.chat or settings.remote.model, local_chat_config, infills=False)
+    return local_chat_config(settings)
+
+
+def local_config(settings: Settings) -> EngineConfig:
+    """This machine's engine that completes.
+
+    Raises:
+        MidlineError: as ``engine_config``.
     """
     model = store.find(settings.model.completion, settings.model.folders)
     if model.info.fim is None:
@@ -27,11 +52,11 @@ def engine_config(settings: Settings) -> EngineConfig:
     return _config(model, settings)
 
 
-def chat_config(settings: Settings) -> EngineConfig:
-    """The engine that chats: the one that completes, unless ``model.chat`` names another model.
+def local_chat_config(settings: Settings) -> EngineConfig:
+    """This machine's engine that chats: the one that completes, unless ``model.chat`` names another model.
 
     Raises:
-        MidlineError: its model isn't installed, or is damaged.
+        MidlineError: as ``chat_config``.
     """
     return _config(store.find(settings.model.chat or settings.model.completion, settings.model.folders), settings)
 
@@ -46,6 +71,30 @@ def _config(model: store.InstalledModel, settings: Settings) -> EngineConfig:
         idle_seconds=engine.idle_minutes * 60,
         unload_seconds=engine.unload_minutes * 60,
         beside=_beside(model, settings),
+    )
+
+
+def _remote(
+    settings: Settings, model: str, local: Callable[[Settings], EngineConfig], *, infills: bool
+) -> RemoteConfig:
+    remote = settings.remote
+    fallback, missing = None, ""
+    if remote.fallback:
+        try:
+            fallback = local(settings)
+        except MidlineError as error:  # who has a server need not have a model, too
+            missing = str(error)
+    return RemoteConfig(
+        url=settings.engine.remote,
+        api=remote.api,
+        model=model,
+        infills=infills,
+        key_variable=remote.key_variable,
+        allowed_hosts=remote.allowed_hosts,
+        ca_bundle=remote.ca_bundle,
+        n_ctx=settings.model.n_ctx,
+        fallback=fallback,
+        missing=missing,
     )
 
 

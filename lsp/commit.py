@@ -12,11 +12,10 @@ from lsp.chat.commit import CommitMessage, commit_message
 from lsp.chat.staged import Staged, staged
 from lsp.chat.templates import ChatTemplate
 from lsp.choice import chat_config
-from lsp.engine.client import EngineClient
-from lsp.engine.config import EngineConfig
+from lsp.engine.connect import Config, engine_for, model_name
 from lsp.engine.protocol import State
 from lsp.settings import Settings
-from lsp.terminal import settings_for
+from lsp.terminal import settings_for, tell
 
 _SHOWN_CHARS = 60
 
@@ -39,12 +38,12 @@ def commit_command(workspace: Path, *, as_json: bool = False) -> int:
     return 0
 
 
-async def _write(what: Staged, settings: Settings, config: EngineConfig) -> CommitMessage:
+async def _write(what: Staged, settings: Settings, config: Config) -> CommitMessage:
     # A spinner shows in terminals only: whoever pipes gets the message and nothing else.
     with Console(stderr=True).status("starting the engine …") as status:
         written = ""
 
-        def tell(state: State) -> None:
+        def follow(state: State) -> None:
             if state.state == "starting":
                 status.update(f"loading the model … {state.progress:.0%}")
             elif not written:
@@ -55,11 +54,11 @@ async def _write(what: Staged, settings: Settings, config: EngineConfig) -> Comm
             written += text
             status.update(" ".join(written.split())[-_SHOWN_CHARS:])
 
-        engine = EngineClient(config, tell)
+        engine = engine_for(config, follow, tell)
         engine.start()
         try:
-            name = Path(config.model).stem
             await engine.ready()
+            name = model_name(engine)
             template = ChatTemplate(await engine.describe(), name)
             return await commit_message(engine, template, name, what, settings.chat, show)
         finally:

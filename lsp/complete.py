@@ -17,14 +17,13 @@ from lsp.completion.context import WorkspaceContext
 from lsp.completion.recent import RecentEdits
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor, Document, cursor_from_file
-from lsp.engine.client import EngineClient
-from lsp.engine.config import EngineConfig
+from lsp.engine.connect import Config, engine_for, model_name, place_of
 from lsp.engine.protocol import State
 from lsp.errors import MidlineError
 from lsp.privacy import Privacy
 from lsp.searching import workspace_index
 from lsp.settings import Settings
-from lsp.terminal import settings_for
+from lsp.terminal import settings_for, tell
 
 _LINES_AROUND = 6
 _PIECES = 8
@@ -59,21 +58,21 @@ def _context(cursor: Cursor, workspace: Path, index: Index, privacy: Privacy) ->
 
 
 async def _complete(
-    cursor: Cursor, settings: Settings, config: EngineConfig, n: int, context: WorkspaceContext | None
+    cursor: Cursor, settings: Settings, config: Config, n: int, context: WorkspaceContext | None
 ) -> Completion:
     with Console(stderr=True).status("starting the engine …") as status:
 
-        def tell(state: State) -> None:
+        def show(state: State) -> None:
             if state.state == "starting":
                 status.update(f"loading the model … {state.progress:.0%}")
 
-        engine = EngineClient(config, tell)
+        engine = engine_for(config, show, tell)
         engine.start()
         try:
             await engine.ready()
             status.update("completing …")
             known = context.known_names if context else set
-            completer = Completer(engine, Path(config.model).stem, CompletionStats(), context, known=known)
+            completer = Completer(engine, model_name(engine), CompletionStats(), context, known=known)
             options = settings.completion
             return await completer.complete(
                 cursor,
@@ -87,7 +86,7 @@ async def _complete(
             await engine.close()
 
 
-def _print(completion: Completion, cursor: Cursor, config: EngineConfig) -> None:
+def _print(completion: Completion, cursor: Cursor, config: Config) -> None:
     console = Console(highlight=False, soft_wrap=True)
     before = cursor.prefix.splitlines(keepends=True)[-_LINES_AROUND:]
     after = cursor.suffix.splitlines(keepends=True)[: _LINES_AROUND + 1]
@@ -104,7 +103,7 @@ def _print(completion: Completion, cursor: Cursor, config: EngineConfig) -> None
     for number, alternative in enumerate(completion.alternatives, 2):
         console.print(Text.assemble((f"{number}. ", "dim"), (alternative, "green")))
     usage, ms = completion.usage, completion.ms
-    console.print(f"model       {completion.model}, {config.model}")
+    console.print(f"model       {completion.model}, {place_of(config)}")
     console.print(
         f"tokens      {usage.tokens_evaluated} evaluated, {usage.tokens_reused} reused, "
         f"{usage.tokens_generated} generated"

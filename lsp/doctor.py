@@ -18,14 +18,17 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from lsp import paths
-from lsp.choice import engine_config
+from lsp.choice import engine_config, local_config
 from lsp.completion import selftest
 from lsp.completion.completer import Completer
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor
-from lsp.engine.client import EngineClient, log_path
+from lsp.engine.client import log_path
+from lsp.engine.connect import engine_for
 from lsp.engine.offload import choose_threads
 from lsp.engine.protocol import State
+from lsp.engine.remote.config import RemoteConfig
+from lsp.engine.remote.discovery import find_server
 from lsp.errors import MidlineError
 from lsp.models import store
 from lsp.settings import Settings, load
@@ -74,8 +77,11 @@ def _checks(settings: Settings, problems: list[str]) -> Iterator[tuple[str, Call
     yield "disk", _disk
     yield "backend", _backend
     yield "threads", lambda: _threads(settings)
-    yield "model", lambda: _model(settings)
-    yield "memory", lambda: _memory(settings)
+    if not settings.engine.remote or settings.remote.fallback:
+        yield "model", lambda: _model(settings)
+        yield "memory", lambda: _memory(settings)
+    if settings.engine.remote:
+        yield "remote", lambda: asyncio.run(_remote(settings))
     yield "fim", lambda: asyncio.run(_infill(settings))
     yield "editors", _editors
 
@@ -143,7 +149,7 @@ def _model(settings: Settings) -> Check:
     model = store.find(settings.model.completion)
     if model.sha256:
         store.verify(model.name)
-    engine_config(settings)
+    local_config(settings)
     info = model.info
     hashed = f"sha256 {model.sha256} verified" if model.sha256 else "used in place, no hash to compare with"
     return Check("model", True, f"{model.name}, {info.architecture} {info.quantization}, {model.path}, {hashed}")
@@ -156,11 +162,23 @@ def _memory(settings: Settings) -> Check:
     return Check("memory", free >= needed, f"{decimal(free)} available, about {decimal(needed)} needed", cure)
 
 
+async def _remote(settings: Settings) -> Check:
+    """Ask the server what it is, and try whether it infills."""
+    config = engine_config(settings)
+    assert isinstance(config, RemoteConfig)
+    found = await find_server(config)
+    await found.wire.close()
+    facts = found.facts
+    open_text = found.wire.is_readable and ", without encryption: who is on that network can read your code"
+    detail = f"{facts.api} at {found.wire.address.origin}: {facts.model}, {facts.n_ctx} tokens, {found.way}"
+    return Check("remote", True, f"{detail}{open_text or ''}")
+
+
 async def _infill(settings: Settings) -> Check:
     """Fill in a gap whose answer any code model knows."""
     head, tail = "def add(a, b):\n    return a", "\n\n\nprint(add(1, 2))\n"
     cursor = Cursor("midline:doctor", None, "python", None, head + tail, len(head))
-    engine = EngineClient(engine_config(settings))
+    engine = engine_for(engine_config(settings))
     engine.start()
     try:
         state: State = await engine.ready()

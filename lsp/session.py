@@ -28,7 +28,8 @@ from lsp.completion.recent import RecentEdits
 from lsp.completion.stats import CompletionStats
 from lsp.completion.tally import Tally
 from lsp.documents import Cursor, Document, path_of
-from lsp.engine.client import EngineClient
+from lsp.engine.config import EngineConfig
+from lsp.engine.connect import Engine, engine_for
 from lsp.engine.protocol import ModelFacts, State
 from lsp.errors import MidlineError
 from lsp.indexing import WorkspaceIndex
@@ -83,7 +84,7 @@ class Session:
         self.stats = CompletionStats()
         self.feedback = Feedback()
         self._outbox = outbox
-        self._engine: EngineClient | None = None
+        self._engine: Engine | None = None
         self._completer: Completer | None = None
         self._trying: asyncio.Task[None] | None = None
         self.index = WorkspaceIndex(self._on_index, self._warn_once)
@@ -115,7 +116,7 @@ class Session:
         return self._privacy.workspace
 
     @property
-    def engine(self) -> EngineClient | None:
+    def engine(self) -> Engine | None:
         """The client of the engine that completes, if there is one."""
         return self._engine
 
@@ -175,10 +176,10 @@ class Session:
         before = self._engine.config if self._engine else None
         if config != before or self.state.state == "failed":
             await self._leave_engine(State("starting", "starting the engine"))
-            self._engine = EngineClient(config, self._on_state)
+            self._engine = engine_for(config, self._on_state, self.notice)
             self._completer = Completer(
                 self._engine,
-                Path(config.model).stem,
+                config.name if isinstance(config, EngineConfig) else "",
                 self.stats,
                 self._context,
                 known=self._known_names,
@@ -241,6 +242,10 @@ class Session:
             self._known_chunks = freshness.chunks
             self._context.touch()
         self._outbox.index(freshness)
+
+    def notice(self, message: str) -> None:
+        """Tell the user something, once."""
+        self._warn_once(message)
 
     def _warn_once(self, message: str, kind: str = "") -> None:
         """Warn, unless that was done before with this message, or with another of the same kind."""

@@ -98,6 +98,48 @@ class EngineSettings:
         between=(0, 1_440),
         user_only=True,
     )
+    remote: str = setting(
+        "",
+        str,
+        "The address of a server that runs the model instead of this machine, like `http://192.168.1.20:8080`: "
+        "llama-server, Ollama, LM Studio, vLLM, or another with OpenAI's API; empty: none. See remote.md.",
+        user_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class RemoteSettings:
+    """The server that `engine.remote` names."""
+
+    api: Literal["auto", "llama-server", "ollama", "openai"] = setting(
+        "auto",
+        None,
+        "What it speaks; auto: it is asked.",
+        also=("auto", "llama-server", "ollama", "openai"),
+        user_only=True,
+    )
+    model: str = setting(
+        "", str, "The model that completes, by its name there; empty: the only one that it serves.", user_only=True
+    )
+    chat: str = setting("", str, "The model that chats, by its name there; empty: the same.", user_only=True)
+    key_variable: str = setting(
+        "MIDLINE_REMOTE_KEY",
+        str,
+        "The variable of the environment that holds the API key; the keyring has it otherwise.",
+        user_only=True,
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (),
+        STRINGS,
+        "Hosts outside of the local network that your code may be sent to; `engine.remote` must be https there.",
+        user_only=True,
+    )
+    ca_bundle: str = setting(
+        "", str, "A PEM file with the authorities to trust; empty: those that browsers trust.", user_only=True
+    )
+    fallback: bool = setting(
+        True, bool, "Whether the local model answers while the server is away or can't be used.", user_only=True
+    )
 
 
 @dataclass(frozen=True)
@@ -247,6 +289,7 @@ class Settings:
 
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
+    remote: RemoteSettings = RemoteSettings()
     completion: CompletionSettings = CompletionSettings()
     chat: ChatSettings = ChatSettings()
     index: IndexSettings = IndexSettings()

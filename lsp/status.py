@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from msgspec.structs import replace
 from rich.console import Console
 from rich.filesize import decimal
 
@@ -17,7 +18,10 @@ from lsp.choice import engine_config
 from lsp.completion.stats import CompletionStats
 from lsp.engine import protocol
 from lsp.engine.client import connect
+from lsp.engine.config import EngineConfig
+from lsp.engine.connect import engine_for
 from lsp.engine.protocol import State
+from lsp.engine.remote.config import RemoteConfig
 from lsp.errors import MidlineError
 from lsp.settings import Settings, load
 
@@ -46,6 +50,7 @@ def status_of(
             "cells_used": state.cells_used,
             "threads": state.threads,
             "prefill_per_second": state.prefill_per_second,
+            "remote": state.remote or None,
         },
         "index": asdict(index),
         "completion": stats.as_dict()
@@ -70,6 +75,8 @@ def status_command(as_json: bool) -> int:
     console.print(f"engine     {state.state}{f': {state.detail}' if state.detail else ''}", markup=False)
     if state.cure:
         console.print(f"cure       {state.cure}", markup=False)
+    if state.remote and state.model:
+        console.print(f"model      {state.model.name} at {state.remote} ({state.backend})", markup=False)
     if state.pid:
         model = state.model.name if state.model else settings.model.completion
         console.print(
@@ -82,9 +89,29 @@ def status_command(as_json: bool) -> int:
 
 async def _state(settings: Settings) -> State:
     try:
-        connection = await connect(engine_config(settings), load=False)
+        config = engine_config(settings)
+        return await (_remote_state(config) if isinstance(config, RemoteConfig) else _local_state(config))
     except MidlineError as error:
         return State("disabled", error.message, error.cure)
+
+
+async def _remote_state(config: RemoteConfig) -> State:
+    """How the server is, or the engine that answers in its place and why."""
+    engine = engine_for(replace(config, infills=False, fallback=None))
+    engine.start()
+    try:
+        return await engine.ready()
+    except MidlineError as error:
+        if config.fallback is None:
+            raise
+        local = await _local_state(config.fallback)
+        return replace(local, detail=f"{error.message} The local model answers: {local.detail}", cure=error.cure)
+    finally:
+        await engine.close()
+
+
+async def _local_state(config: EngineConfig) -> State:
+    connection = await connect(config, load=False)
     if connection is None:
         return State("disabled", "no engine is running; an editor starts one when it needs it")
     reader, writer = connection

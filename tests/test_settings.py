@@ -143,7 +143,7 @@ def test_a_wrong_value_leaves_what_an_earlier_source_set(workspace: Path) -> Non
         ({"completion": {"max_token": 5}}, "completion.max_token; did you mean completion.max_tokens?"),
         ({"completions": {"max_tokens": 5, "enabled": 1}}, "completions; did you mean completion?"),
         ({"max_tokens": 5}, "max_tokens; did you mean completion.max_tokens?"),
-        ({"engine": {"zzz": 5}}, "engine.zzz; allowed in engine: threads, gpu_layers, idle_minutes, unload_minutes."),
+        ({"engine": {"zzz": 5}}, "engine.zzz; allowed in engine: threads, gpu_layers, idle_minutes, unload_minutes, remote."),
         ({"zzz": 5}, "zzz; allowed: model, engine, completion, chat, index, privacy, feedback."),
         ({"z\n" * 99: 5}, '"z\\nz'),
     ],

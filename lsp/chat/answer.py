@@ -22,7 +22,7 @@ from lsp.chat.history import estimated_tokens, exchanges, fitting, turns
 from lsp.chat.sources import LineCount, Source, check_citations, has_sources, numbered, question_with
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.chat.thinking import Kind, Thinking
-from lsp.engine.protocol import ChatFacts, Priority, Segment, State, Token, Usage
+from lsp.engine.protocol import ChatFacts, ModelFacts, Priority, Segment, State, Token, Usage
 from lsp.errors import MidlineError
 
 MAX_MESSAGE_CHARS = 200_000
@@ -202,7 +202,7 @@ class Answerer:
         self._engine = engine
         self._model = model
         self._kept = kept
-        self._template: ChatTemplate | None = None
+        self._template: tuple[ModelFacts | None, ChatTemplate] | None = None
         self._answering: set[str] = set()
 
     async def answer(
@@ -238,12 +238,13 @@ class Answerer:
     async def _answer(self, conversation: Conversation, question: Question, on_text: OnText, max_tokens: int) -> Answer:
         began = time.perf_counter()
         state = await self._engine.ready()
-        if self._template is None:
-            self._template = ChatTemplate(await self._engine.describe(), self._model)
+        if self._template is None or self._template[0] != state.model:  # of a remote engine, the model may change
+            self._template = state.model, ChatTemplate(await self._engine.describe(), self._model)
+        template = self._template[1]
         max_tokens = min(max_tokens, int(state.n_ctx * _ANSWER_SHARE))
         messages = await asyncio.to_thread(self._kept.messages, conversation.id)
         asked = _asked(question, messages, state.n_ctx - max_tokens)
-        prompt = await asyncio.to_thread(self._template.prompt, asked.turns, conversation.began)
+        prompt = await asyncio.to_thread(template.prompt, asked.turns, conversation.began)
         await asyncio.to_thread(self._kept.add, conversation.id, Message("user", question.text, asked.turns[-1].text))
         answer = Answer(conversation.id, self._model, sources=asked.sources, dropped=asked.dropped)
         thinking = Thinking(prompt.thinking)

@@ -23,7 +23,7 @@ from lsp.chat.library import Library, Place, enclosing
 from lsp.chat.model import ChatModel, EngineHost
 from lsp.chat.thinking import Kind
 from lsp.documents import Document
-from lsp.engine.client import EngineClient
+from lsp.engine.connect import Engine
 from lsp.engine.snapshots import erase
 from lsp.errors import MidlineError
 
@@ -162,7 +162,7 @@ class Chat:
         self._warn = warn
         self._loop: asyncio.AbstractEventLoop | None = None
         self._kept = Conversations(warn=self._warn_soon)
-        self._desk: tuple[EngineClient, Desk] | None = None
+        self._desk: tuple[Engine, str, Desk] | None = None
         self._counts = dict.fromkeys(("requests", "answered", "cancelled", "failed"), 0)
         self._tokens = dict.fromkeys(("tokens_evaluated", "tokens_reused", "tokens_generated"), 0)
         self._under_way = 0
@@ -270,9 +270,9 @@ class Chat:
     async def _at_desk(self) -> Desk:
         """The desk of the engine that the settings ask for."""
         model = await self._model.chosen()
-        if self._desk is None or self._desk[0] is not model.engine:
-            self._desk = model.engine, Desk(model.engine, model.name, self._kept)
-        return self._desk[1]
+        if self._desk is None or self._desk[:2] != (model.engine, model.name):
+            self._desk = model.engine, model.name, Desk(model.engine, model.name, self._kept)
+        return self._desk[2]
 
 
 def read_params(kind: type[_T], params: Any) -> _T:

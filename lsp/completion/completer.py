@@ -41,7 +41,7 @@ class Completer:
 
     Args:
         engine: what generates.
-        model: its name.
+        model: its name; empty: the engine tells it.
         stats: where costs are counted.
         context: where context comes from; None: there is none.
         known: which of some names the workspace defines.
@@ -199,13 +199,17 @@ class Completer:
             start=cursor.offset,
             end=cursor.offset,
             alternatives=tuple(text for text in others if text != first.text),
-            model=self._model,
+            model=self._model or self._engines_model(),
             confidence=first.confidence,
             context=tuple(piece.as_dict() for piece in context),
             filters=first.fired,
             reason=first.reason,
             mode=branches[0].place.mode,
         )
+
+    def _engines_model(self) -> str:
+        model = self._engine.state.model
+        return model.name if model else ""
 
     async def warm_up(self, cursor: Cursor) -> None:
         """Prepare for a completion at or near ``cursor``, in the background."""

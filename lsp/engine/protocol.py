@@ -225,7 +225,10 @@ class ModelFacts(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, tag="state"):
-    """How the engine is; sent on connecting, on each change, and when asked."""
+    """How the engine is; sent on connecting, on each change, and when asked.
+
+    ``remote`` is the address of the server that answers; empty: this machine does.
+    """
 
     state: StateName
     detail: str = ""
@@ -244,6 +247,7 @@ class State(msgspec.Struct, tag="state"):
     tokens_restored: int = 0
     prefill_per_second: float = 0.0
     backend: str = ""
+    remote: str = ""
 
 
 EngineMessage = Token | Done | Failed | Recalled | Described | State
