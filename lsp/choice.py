@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+import msgspec
+
 from lsp.engine.config import EngineConfig
 from lsp.engine.connect import Config
 from lsp.engine.remote.config import RemoteConfig
@@ -58,7 +60,8 @@ def local_chat_config(settings: Settings) -> EngineConfig:
     Raises:
         MidlineError: as ``chat_config``.
     """
-    return _config(store.find(settings.model.chat or settings.model.completion, settings.model.folders), settings)
+    config = _config(store.find(settings.model.chat or settings.model.completion, settings.model.folders), settings)
+    return msgspec.structs.replace(config, purpose="chat") if settings.model.chat else config
 
 
 def _config(model: store.InstalledModel, settings: Settings) -> EngineConfig:
@@ -68,6 +71,9 @@ def _config(model: store.InstalledModel, settings: Settings) -> EngineConfig:
         n_ctx=settings.model.n_ctx,
         threads=0 if engine.threads == "auto" else engine.threads,
         gpu_layers=-1 if engine.gpu_layers == "auto" else engine.gpu_layers,
+        kv_type="" if settings.model.kv_type == "auto" else settings.model.kv_type,
+        flash_attention=engine.flash_attention,
+        gpu_reserve=-1 if engine.gpu_reserve_mib == "auto" else engine.gpu_reserve_mib << 20,
         idle_seconds=engine.idle_minutes * 60,
         unload_seconds=engine.unload_minutes * 60,
         beside=_beside(model, settings),

@@ -61,6 +61,14 @@ class ModelSettings:
         also=(0,),
         user_only=True,
     )
+    kv_type: Literal["auto", "f16", "q8_0", "q4_0"] = setting(
+        "auto",
+        None,
+        "How exactly the KV cache is kept: q8_0 takes half of f16's memory, q4_0 a quarter and answers get worse; "
+        "auto: f16, or q8_0 where that brings more of the model onto the GPU.",
+        also=("auto", "f16", "q8_0", "q4_0"),
+        user_only=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -78,9 +86,23 @@ class EngineSettings:
     gpu_layers: int | Literal["auto"] = setting(
         "auto",
         int,
-        "Layers of the model kept on the GPU; auto: all where they fit, else none.",
+        "Layers of the model kept on the GPU, its output being one; auto: as `midline plan` says (docs/plan.md).",
         between=(0, 1_000),
         also=("auto",),
+        user_only=True,
+    )
+    gpu_reserve_mib: int | Literal["auto"] = setting(
+        "auto",
+        int,
+        "MiB left free on each GPU for the desktop and other programs; auto: an eighth of what is free, 512 to 1,024.",
+        between=(0, 1_048_576),
+        also=("auto",),
+        user_only=True,
+    )
+    flash_attention: bool = setting(
+        True,
+        bool,
+        "Whether attention is computed piece by piece, which takes less memory; a few GPUs are faster without.",
         user_only=True,
     )
     idle_minutes: float = setting(
