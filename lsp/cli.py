@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from lsp import __version__
 from lsp.errors import MidlineError
+from lsp.sizes import size, sizes
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -121,6 +122,18 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--json", action="store_true", help="print one JSON document")
     replay.set_defaults(handler=_replay)
 
+    plan = commands.add_parser("plan", help="where models would go in the memory of this machine or another, and why")
+    plan.add_argument(
+        "models",
+        metavar="MODEL",
+        nargs="*",
+        help="the first completes, others chat (default: those of the settings)",
+    )
+    plan.add_argument("--vram", metavar="SIZE[,SIZE]", type=sizes, help="as if GPUs had that much free: 8GiB,24GiB")
+    plan.add_argument("--ram", metavar="SIZE", type=size, help="as if its main memory had that much free")
+    plan.add_argument("--json", action="store_true", help="print one JSON document")
+    plan.set_defaults(handler=_plan)
+
     doctor = commands.add_parser("doctor", help="check that everything works, and say how to cure what doesn't")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
     doctor.set_defaults(handler=_doctor)
@@ -209,6 +222,12 @@ def _replay(arguments: argparse.Namespace) -> int:
         speed=arguments.speed,
         as_json=arguments.json,
     )
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from lsp.plan import plan_command
+
+    return plan_command(arguments.models, arguments.vram, arguments.ram, Path.cwd(), as_json=arguments.json)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

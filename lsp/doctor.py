@@ -30,13 +30,12 @@ from lsp.engine.protocol import State
 from lsp.engine.remote.config import RemoteConfig
 from lsp.engine.remote.discovery import find_server
 from lsp.errors import MidlineError
+from lsp.machine import backend, this_machine
 from lsp.models import store
+from lsp.plan import plan_for
 from lsp.settings import Settings, load
 
 _FREE_DISK_BYTES = 1 << 30
-# Weights are mapped and repacked, and the KV cache and compute buffers come on top.
-_MEMORY_FACTOR = 1.6
-_REINSTALL = "Install it again: pip install --force-reinstall --no-cache-dir llama-cpp-python==0.3.36"
 
 
 @dataclass(frozen=True)
@@ -124,17 +123,10 @@ def _disk() -> Check:
 
 
 def _backend() -> Check:
-    command = [sys.executable, "-P", "-m", "lsp.engine.features"]
-    try:
-        child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        features = json.loads(child.stdout.splitlines()[-1]) if child.returncode == 0 else None
-    except (subprocess.TimeoutExpired, ValueError, IndexError):
-        return Check("backend", False, "llama.cpp did not say what it can do", _REINSTALL)
-    if features is None:
-        reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-        return Check("backend", False, f"llama.cpp can't be loaded: {reason}", _REINSTALL)
-    gpu = f"GPU offload, {decimal(features['gpu_free_bytes'])} free" if features["offload"] else "CPU only"
-    return Check("backend", True, f"{gpu}; {features['features']}")
+    found = backend()
+    gpus = ", ".join(f"{gpu.name} ({decimal(gpu.free_bytes)} free)" for gpu in found.gpus)
+    offload = f"GPU offload to {gpus}" if gpus else "GPU offload, but no GPU" if found.offload else "CPU only"
+    return Check("backend", True, f"{offload}; {found.features}")
 
 
 def _threads(settings: Settings) -> Check:
@@ -156,10 +148,9 @@ def _model(settings: Settings) -> Check:
 
 
 def _memory(settings: Settings) -> Check:
-    needed = int(store.find(settings.model.completion).bytes * _MEMORY_FACTOR)
-    free = psutil.virtual_memory().available
-    cure = "Close other programs, set a smaller `model.n_ctx`, or use a smaller model."
-    return Check("memory", free >= needed, f"{decimal(free)} available, about {decimal(needed)} needed", cure)
+    made = plan_for(settings, this_machine())
+    cure = "Close other programs, set a smaller `model.n_ctx`, or use a smaller model (`midline plan` says what fits)."
+    return Check("memory", made.fits, " ".join(made.steps), cure)
 
 
 async def _remote(settings: Settings) -> Check:
