@@ -18,6 +18,7 @@ from lsp.models.download import pull
 from lsp.models.listing import list_command, row_of_installed, vouched
 from lsp.models.progress import shown
 from lsp.models.store import InstalledModel
+from lsp.sizes import size, sizes
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -38,6 +39,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     parser = command("list", "show the models that are on this disk, and those that can be had", _list)
     parser.add_argument("--hash", action="store_true", help="read the files of other programs whole for their sha256")
+    parser = command("recommend", "rank models for this machine, by what fits and how fast it is", _recommend)
+    parser.add_argument("--vram", metavar="SIZE[,SIZE]", type=sizes, help="as if its GPUs had that much: 8GiB,24GiB")
+    parser.add_argument("--ram", metavar="SIZE", type=size, help="as if it had that much main memory: 16GiB")
+    parser.add_argument("--measure", action="store_true", help="measure this machine's speed again (ten seconds)")
     parser = command("pull", "download a model of the catalogue, check it and install it", _pull)
     parser.add_argument("name", metavar="NAME", nargs="?", default=DEFAULT_MODEL.name, help="default: %(default)s")
     parser = command("add", "install a GGUF file that you have", _add)
@@ -68,6 +73,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _list(arguments: argparse.Namespace) -> int:
     return list_command(hashing=arguments.hash, as_json=arguments.json)
+
+
+def _recommend(arguments: argparse.Namespace) -> int:
+    from lsp.models.recommend import recommend_command
+
+    return recommend_command(vram=arguments.vram, ram=arguments.ram, again=arguments.measure, as_json=arguments.json)
 
 
 def _pull(arguments: argparse.Namespace) -> int:

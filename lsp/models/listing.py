@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +32,7 @@ def list_command(*, hashing: bool, as_json: bool) -> int:
     models = store.installed()
     names = {model.name for model in models}
     others = [entry for entry in catalogue.CATALOGUE if entry.name not in names]
-    discovery = find_all(models, hashing=hashing)
+    discovery = find_all(models, load()[0].model.folders, hashing=hashing)
     rows = [
         *(row_of_installed(model, own.facts) for model, own in zip(models, discovery.own, strict=True)),
         *map(_row_of_found, discovery.found),
@@ -48,10 +49,10 @@ def list_command(*, hashing: bool, as_json: bool) -> int:
     return 0
 
 
-def find_all(models: list[InstalledModel], *, hashing: bool = False) -> Discovery:
-    """What other programs have, compared with ``models``, midline's own."""
+def find_all(models: Sequence[InstalledModel], folders: Sequence[str], *, hashing: bool = False) -> Discovery:
+    """What other programs have, also in ``folders``, compared with ``models``, midline's own."""
     own = [Owned(model.name, model.path, model.sha256 or "") for model in models]
-    return discover(load()[0].model.folders, own, _hash if hashing else None)
+    return discover(folders, own, _hash if hashing else None)
 
 
 def row_of_installed(model: InstalledModel, known: Facts | None = None) -> dict[str, Any]:
@@ -123,6 +124,7 @@ def facts_of_entry(entry: CatalogueEntry) -> Facts | None:
     return msgspec.structs.replace(
         reckoned,
         fim=entry.layout or "",
+        fim_sure=True,
         chat=entry.chat,
         tools=entry.tools,
         thinking=entry.thinking,

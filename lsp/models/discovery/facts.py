@@ -42,8 +42,9 @@ class Facts(msgspec.Struct, frozen=True):
 
     ``parameters`` are all stored weights; ``active_parameters`` and ``active_bytes`` are of those that one token goes
     through: of a mixture's experts those in use, of the embedding one row, unless it serves as output, too.
-    ``fim`` is the likeliest layout of an infilling prompt (``lsp.models.fim``), empty for a model that can't infill;
-    ``chat``, ``tools`` and ``thinking`` are what its chat template provides for; ``parts`` counts its files.
+    ``fim`` is the likeliest layout of an infilling prompt (``lsp.models.fim``), empty for a model that can't infill,
+    ``fim_sure`` whether it is known to be the maker's. ``chat``, ``tools`` and ``thinking`` are what its chat template
+    provides for; ``parts`` counts its files.
     """
 
     kind: Kind
@@ -55,6 +56,7 @@ class Facts(msgspec.Struct, frozen=True):
     quantization: str
     context_length: int
     fim: str
+    fim_sure: bool
     chat: bool
     tools: bool
     thinking: bool
@@ -84,6 +86,7 @@ def facts(header: Header) -> Facts:
         quantization=_quantization(header),
         context_length=_number(metadata, f"{architecture}.context_length"),
         fim=fim.layouts[0] if fim else "",
+        fim_sure=bool(fim and fim.sure),
         chat=bool(templates),
         tools=any(_TOOLS.search(template) for template in templates),
         thinking=any(mark in template for template in templates for mark in _THOUGHTS),
