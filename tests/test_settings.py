@@ -143,8 +143,11 @@ def test_a_wrong_value_leaves_what_an_earlier_source_set(workspace: Path) -> Non
         ({"completion": {"max_token": 5}}, "completion.max_token; did you mean completion.max_tokens?"),
         ({"completions": {"max_tokens": 5, "enabled": 1}}, "completions; did you mean completion?"),
         ({"max_tokens": 5}, "max_tokens; did you mean completion.max_tokens?"),
-        ({"engine": {"zzz": 5}}, "engine.zzz; allowed in engine: threads, gpu_layers, idle_minutes, unload_minutes, remote."),
-        ({"zzz": 5}, "zzz; allowed: model, engine, completion, chat, index, privacy, feedback."),
+        (
+            {"engine": {"zzzzzzzz": 5}},
+            "engine.zzzzzzzz; allowed in engine: threads, gpu_layers, gpu_reserve_mib, flash_attention, idle_minutes, unload_minutes, remote.",
+        ),
+        ({"zzz": 5}, "zzz; allowed: model, engine, remote, completion, chat, index, privacy, feedback."),
         ({"z\n" * 99: 5}, '"z\\nz'),
     ],
 )
