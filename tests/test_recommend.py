@@ -66,6 +66,18 @@ def test_what_the_catalogue_says_of_a_model_agrees_with_itself(entry: CatalogueE
     assert entry.fim or entry.chat
 
 
+def test_the_documents_tell_of_each_model() -> None:
+    told = (Path(__file__).parents[1] / "docs/models.md").read_text(encoding="utf-8")
+    for entry in CATALOGUE:
+        row = next(line for line in told.splitlines() if line.startswith(f"| `{entry.name}` |"))
+        size = f"{'≈ ' if entry.about else ''}{entry.bytes / 1e9:.2f} GB {entry.quantization}"
+        assert [cell.strip() for cell in row.split("|")][2:5] == [
+            size,
+            f"{entry.parameters / 1e9:.2f} B",
+            entry.licence,
+        ]
+
+
 def test_each_model_takes_about_its_file_of_memory() -> None:
     for one in ranked("completion", ram=256) + ranked("chat", ram=256):
         weights = sum(use.weights for use in one.planned.gpus) + one.planned.cpu.weights
