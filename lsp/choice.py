@@ -11,7 +11,7 @@ from lsp.engine.config import EngineConfig
 from lsp.engine.connect import Config
 from lsp.engine.remote.config import RemoteConfig
 from lsp.errors import MidlineError
-from lsp.models import catalogue, store
+from lsp.models import store
 from lsp.settings import Settings
 
 
@@ -45,11 +45,10 @@ def local_config(settings: Settings) -> EngineConfig:
     """
     model = store.find(settings.model.completion, settings.model.folders)
     if model.info.fim is None:
-        able = ", ".join(entry.name for entry in catalogue.CATALOGUE)
         raise MidlineError(
             f"The model {model.name} ({model.info.architecture}) can't complete code: "
             "its vocabulary has no fill-in-the-middle tokens.",
-            f"Set `model.completion` to one that can: {able}.",
+            "Set `model.completion` to one that can: midline model recommend.",
         )
     return _config(model, settings)
 
