@@ -29,11 +29,12 @@ class ModelParams:
         self.params = params = lib.llama_model_default_params()
         params.n_gpu_layers = placement.gpu_layers
         params.use_extra_bufts = placement.copied
-        handles = [device.handle for device in devices()]
-        if placement.gpu_layers and len(handles) == len(placement.split):
-            self._devices = (ctypes.c_void_p * (len(handles) + 1))(*handles, None)
+        found = devices()
+        if placement.gpu_layers and len(found) == len(placement.split):
+            used = [(device.handle, size) for device, size in zip(found, placement.split, strict=True) if size]
+            self._devices = (ctypes.c_void_p * (len(used) + 1))(*(handle for handle, _ in used), None)
             params.devices = ctypes.cast(self._devices, ctypes.c_void_p)
-            self._split = (ctypes.c_float * lib.llama_max_devices())(*map(float, placement.split))
+            self._split = (ctypes.c_float * lib.llama_max_devices())(*(float(size) for _, size in used))
             params.tensor_split = self._split
         if placement.experts_on_cpu:
             self._overrides = _experts_on_cpu(placement.experts_on_cpu)

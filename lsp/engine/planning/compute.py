@@ -34,30 +34,56 @@ class Batch:
     flash_attention: bool = True
 
 
-def compute_bytes(shape: ModelShape, layers: Iterable[Layer], batch: Batch, *, output: bool) -> int:
-    """Bytes of the buffer in which a device computes ``layers``, and the logits if ``output``; 0 for neither."""
+def compute_bytes(shape: ModelShape, layers: Iterable[Layer], batch: Batch, *, lookup: bool, output: bool) -> int:
+    """Bytes of the buffer in which a device computes ``layers``.
+
+    Args:
+        shape: the model's.
+        layers: those of this device; with neither these nor an end of the model, it computes nothing.
+        batch: what the buffer is for.
+        lookup: whether the device looks tokens up: the CPU, which has all inputs, whoever needs them.
+        output: whether it computes the logits.
+    """
     seen: Counter[int] = Counter()
     chosen = []
     for layer in layers:
         seen[layer.kind] += 1
         if layer.parts and seen[layer.kind] <= _SAME_LAYERS:
             chosen.append(layer.kind)
-    return _peak(shape, tuple(chosen), batch, output) if chosen or output else 0
+    if not chosen and not output:
+        return input_bytes(shape, batch) if lookup else 0
+    return _peak(shape, tuple(chosen), batch, lookup, output)
+
+
+def input_bytes(shape: ModelShape, batch: Batch) -> int:
+    """Bytes of a batch's inputs: its tokens as vectors, given or looked up, and who sees what."""
+    cell = 2 if batch.flash_attention else _FLOAT
+    vectors = 2 * shape.width * _FLOAT
+    return batch.tokens * (vectors + _kinds(shape) * (batch.cells * cell + 2 * _INDEX) + 4 * _FLOAT)
+
+
+def _kinds(shape: ModelShape) -> int:
+    """How many kinds of attention there are: of a sliding window's layers, and of those that see all."""
+    return 2 if shape.window and not shape.recurrent else 1
 
 
 @lru_cache(maxsize=512)  # a plan asks for the same again and again
-def _peak(shape: ModelShape, kinds: tuple[int, ...], batch: Batch, output: bool) -> int:
+def _peak(shape: ModelShape, kinds: tuple[int, ...], batch: Batch, lookup: bool, output: bool) -> int:
     by_kind = {layer.kind: layer for layer in shape.layers}
     graph = _Graph()
     tokens, width = batch.tokens, shape.width
-    named = graph.given(tokens * _FLOAT)
-    graph.given(width * tokens * _FLOAT, kept=True)  # for callers that bring embeddings instead of tokens
-    hidden = graph.result(width * tokens * _FLOAT, named)
+    hidden_bytes = width * tokens * _FLOAT
+    if lookup:
+        named = graph.given(tokens * _FLOAT)
+        graph.given(hidden_bytes, kept=True)  # for callers that bring embeddings instead of tokens
+        hidden = graph.result(hidden_bytes, named)
+    else:
+        hidden = graph.given(hidden_bytes)
     block = _Block(graph, shape, batch)
     for i, kind in enumerate(kinds, 1):
         hidden = block.add(hidden, by_kind[kind], last=output and i == len(kinds))
     if output:
-        normed = graph.result(width * tokens * _FLOAT, hidden, in_place=True)
+        normed = graph.result(hidden_bytes, hidden, in_place=True)
         graph.result(shape.vocabulary * tokens * _FLOAT, normed)
     return graph.peak()
 
@@ -71,11 +97,10 @@ class _Block:
         self._batch = batch
         tokens = batch.tokens
         self._positions = graph.given(tokens * _FLOAT)
-        masks = 2 if shape.window and not shape.recurrent else 1
         mask_bytes = batch.cells * tokens * (2 if batch.flash_attention else _FLOAT)
         # For each kind of attention: where keys go, where values go, and who sees what.
         sizes = (tokens * _INDEX, tokens * _INDEX, mask_bytes)
-        self._kinds = [tuple(graph.given(size) for size in sizes) for _ in range(masks)]
+        self._kinds = [tuple(graph.given(size) for size in sizes) for _ in range(_kinds(shape))]
         self._rows = graph.given(tokens * _FLOAT)
         self._states = graph.given(batch.sequences * _FLOAT)
         self._attention_layers = 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lsp.engine.planning.compute import Batch, compute_bytes
+from lsp.engine.planning.compute import Batch, compute_bytes, input_bytes
 from lsp.engine.planning.shape import Layer, ModelShape
 
 KvType = Literal["f16", "q8_0", "q4_0"]
@@ -19,6 +19,7 @@ SEQUENCES = 16
 # A recurrent state is as large for one token as for thousands, up to 75 MB: fewer sequences must do.
 RECURRENT_SEQUENCES = 8
 _CELLS = 256
+_PIPELINE = 4  # GGML_SCHED_MAX_COPIES
 _FLOAT = 4
 
 
@@ -110,7 +111,8 @@ def gpu_use(shape: ModelShape, choice: Choice) -> tuple[Use, ...]:
         output = start + size > count and size > 0
         layers = [shape.layers[i] for i in indices]
         weights = sum(shape.layers[i].weights + (0 if i in bare else shape.layers[i].experts) for i in indices)
-        compute = _compute(shape, layers, choice, output=output)
+        compute = compute_bytes(shape, layers, _batch(shape, choice), lookup=False, output=output)
+        compute += _copies(shape, choice) if size else 0
         if size and not bare and choice.gpu_layers <= count:
             # Large batches are computed here with the CPU's weights, which are copied over one at a time.
             compute += max((layer.largest for layer in shape.layers[: count + 1 - choice.gpu_layers]), default=0)
@@ -129,7 +131,9 @@ def cpu_use(shape: ModelShape, choice: Choice) -> Use:
     weights += sum(layer.experts for i, layer in enumerate(shape.layers) if i in bare and i >= len(on_cpu))
     weights += 0 if choice.gpu_layers else shape.output
     bare_layers = [shape.layers[i] for i in sorted(bare)]
-    compute = _compute(shape, on_cpu or bare_layers, choice, output=not choice.gpu_layers)
+    batch = _batch(shape, choice)
+    compute = compute_bytes(shape, on_cpu or bare_layers, batch, lookup=True, output=not choice.gpu_layers)
+    compute += _copies(shape, choice)
     logits = shape.vocabulary * sequences(shape, choice.n_ctx) * _FLOAT
     return Use(weights, kv_bytes(shape, on_cpu, choice), compute + logits)
 
@@ -145,6 +149,12 @@ def _experts_left_out(shape: ModelShape, count: int) -> frozenset[int]:
     return frozenset([i for i, layer in enumerate(shape.layers) if layer.experts][:count])
 
 
-def _compute(shape: ModelShape, layers: Sequence[Layer], choice: Choice, *, output: bool) -> int:
-    batch = Batch(BATCH, choice.n_ctx, sequences(shape, choice.n_ctx), choice.flash_attention)
-    return compute_bytes(shape, layers, batch, output=output)
+def _batch(shape: ModelShape, choice: Choice) -> Batch:
+    return Batch(BATCH, choice.n_ctx, sequences(shape, choice.n_ctx), choice.flash_attention)
+
+
+def _copies(shape: ModelShape, choice: Choice) -> int:
+    """Bytes of further copies of a batch's inputs, with which llama.cpp has several GPUs work at the same time."""
+    used = sum(1 for size in choice.split if size)
+    whole = choice.gpu_layers > len(shape.layers) and not choice.experts_on_cpu
+    return (_PIPELINE - 1) * input_bytes(shape, _batch(shape, choice)) if used > 1 and whole else 0
