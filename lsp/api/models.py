@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from lsp.api.refused import RefusedError
 from lsp.api.slots import Slots
 from lsp.chat.renderer import Renderer
 from lsp.chat.templates import ChatPrompt, ChatTemplate, Turn
-from lsp.choice import chat_config, engine_config
+from lsp.choice import local_chat_config, local_config
 from lsp.engine.client import EngineClient
 from lsp.engine.config import EngineConfig
 from lsp.engine.protocol import ChatFacts, State
@@ -22,6 +22,8 @@ from lsp.settings import Settings
 WORKSPACE_MARK = "@"
 _DEFAULT_TAG = ":latest"
 
+Connect = Callable[[EngineConfig], EngineClient]
+
 
 class Served:
     """A model and its engine.
@@ -30,14 +32,18 @@ class Served:
         config: which engine.
         installed: what is known of the file.
         renderer: renders its template.
+        connect: makes a client of an engine.
     """
 
-    def __init__(self, config: EngineConfig, installed: store.InstalledModel, renderer: Renderer) -> None:
-        self.name = Path(config.model).stem
+    def __init__(
+        self, config: EngineConfig, installed: store.InstalledModel, renderer: Renderer, connect: Connect
+    ) -> None:
+        self.name = installed.name
         self.installed = installed
         self.slots = Slots()
         self._config = config
         self._renderer = renderer
+        self._connect = connect
         self._engine: EngineClient | None = None
         self._template: ChatTemplate | None = None
 
@@ -49,7 +55,7 @@ class Served:
         """
         if self._engine is None or self._engine.state.state == "failed":
             await self.close()
-            self._engine = EngineClient(self._config)
+            self._engine = self._connect(self._config)
             self._engine.start()
         await self._engine.ready()
         return self._engine
@@ -116,25 +122,23 @@ class Models:
 
     Args:
         settings: which.
+        connect: makes a client of an engine.
 
     Raises:
-        MidlineError: none of them can be used.
+        MidlineError: one of them can't be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, connect: Connect = EngineClient) -> None:
         self._renderer = Renderer()
+        self._connect = connect
         self._served: dict[str, Served] = {}
-        chat = chat_config(settings)
-        self._add(chat)
-        try:
-            self._add(engine_config(settings))
-        except MidlineError:  # it can't fill in the middle: that is said when it is asked to
-            if not settings.model.chat:
-                return
-            raise
+        names = settings.model
+        self._add(names.chat or names.completion, local_chat_config(settings), names.folders)
+        if names.chat:
+            self._add(names.completion, local_config(settings), names.folders)
 
-    def _add(self, config: EngineConfig) -> None:
-        one = Served(config, store.find(config.model), self._renderer)
+    def _add(self, name: str, config: EngineConfig, folders: Sequence[str]) -> None:
+        one = Served(config, store.find(name, folders), self._renderer, self._connect)
         self._served.setdefault(one.name, one)
 
     @property

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from lsp import __version__
 from lsp.api.chats import tools_of, turns_of
-from lsp.api.desk import PATH_HEADER, Desk, End, Event, Events, Gap, Limits, Piece, Tools
+from lsp.api.desk import PATH_HEADER, Desk, End, Event, Gap, Limits, Piece, Tools
 from lsp.api.embeddings import Embeddings
 from lsp.api.models import Served, split_name
 from lsp.api.refused import RefusedError
@@ -77,7 +77,7 @@ class OllamaApi:
         writer = ChatWriter(model.name)
         limits = _limits(wanted.options)
         if not wanted.messages:
-            return Reply(_load(model), writer, stream=wanted.stream is not False)
+            return await _load(model, writer)
         turns, tools = turns_of(wanted.messages), tools_of(wanted.tools, None)
         starting = self._desk.chat(model, turns, limits, tools, workspace)
         return Reply(starting, writer, stream=wanted.stream is not False)
@@ -90,9 +90,10 @@ class OllamaApi:
             raise RefusedError("Models here read text only, no images.", "Send text.", param="images")
         model, workspace = await self._desk.named(wanted.model, request.headers)
         limits = _limits(wanted.options)
+        writer = GenerateWriter(model.name)
         if not wanted.prompt and not wanted.suffix:
-            starting = _load(model)
-        elif wanted.suffix:
+            return await _load(model, writer)
+        if wanted.suffix:
             gap = Gap(wanted.prompt, wanted.suffix, request.headers.get(PATH_HEADER, ""), bool(wanted.raw))
             starting = self._desk.filled(model, gap, limits, workspace)
         elif wanted.raw:
@@ -101,7 +102,7 @@ class OllamaApi:
             system = [Turn("system", wanted.system)] if wanted.system else []
             asked = [*system, Turn("user", wanted.prompt)]
             starting = self._desk.chat(model, asked, limits, Tools(), workspace)
-        return Reply(starting, GenerateWriter(model.name), stream=wanted.stream is not False)
+        return Reply(starting, writer, stream=wanted.stream is not False)
 
     async def embed(self, request: Request) -> Response:
         """Texts as vectors."""
@@ -125,13 +126,9 @@ _VECTORS = {"parent_model": "", "format": "table", "family": "static", "families
             "quantization_level": "I8"}  # fmt: skip
 
 
-async def _load(model: Served) -> Events:
+async def _load(model: Served, writer: _LinesWriter) -> Response:
     await model.engine()
-    return _loaded_events()
-
-
-async def _loaded_events() -> Events:
-    yield End("stop", Usage())
+    return JSONResponse(writer.whole([End("stop", Usage())]) | {"done_reason": "load"})
 
 
 def _limits(options: Options | None) -> Limits:
@@ -232,8 +229,10 @@ class _LinesWriter:
         assert isinstance(end, End)
         return self._about() | self._told(events) | _end(end)
 
-    def begin(self) -> bytes:
-        """An empty piece, which clients take for a sign of life."""
+    def begin(self, *, waiting: bool) -> bytes:
+        """For those who wait an empty piece, a sign of life."""
+        if not waiting:
+            return b""
         return as_json(self._about() | self._told([Piece("")]) | {"done": False}) + b"\n"
 
     def piece(self, event: Event) -> bytes:

@@ -180,7 +180,7 @@ class ChatWriter(_SseWriter):
         choice = {"index": 0, "message": message, "finish_reason": end.reason, "logprobs": None}
         return self._about | {"object": "chat.completion", "choices": [choice], "usage": _usage(end.usage)}
 
-    def begin(self) -> bytes:
+    def begin(self, *, waiting: bool) -> bytes:
         """Whose answer it is."""
         return self._delta({"role": "assistant", "content": ""})
 
@@ -213,9 +213,9 @@ class CompletionWriter(_SseWriter):
         choice = _choice(_joined(events, "answer"), end.reason)
         return self._about | {"choices": [choice], "usage": _usage(end.usage)}
 
-    def begin(self) -> bytes:
-        """Nothing."""
-        return b""
+    def begin(self, *, waiting: bool) -> bytes:
+        """For those who wait a comment, a sign of life."""
+        return b": computing\n\n" if waiting else b""
 
     def piece(self, event: Event) -> bytes:
         """A chunk."""

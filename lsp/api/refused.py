@@ -10,6 +10,7 @@ from lsp.errors import MidlineError
 
 # The end of an engine's message about a prompt that is too long (`Scheduler._too_long`).
 _TOO_LONG = "fit into a context"
+_BODY_UNREAD = (401, 403, 408, 413, 503)
 
 
 class RefusedError(MidlineError):
@@ -56,6 +57,8 @@ class RefusedError(MidlineError):
     def response(self, path: str) -> JSONResponse:
         """The answer to a request for ``path``."""
         headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
+        if self.status in _BODY_UNREAD:
+            headers["Connection"] = "close"  # or the server would read on, however much comes
         if self.retry_after:
             headers["Retry-After"] = str(self.retry_after)
         body = self.as_ollama() if path.startswith("/api/") else self.as_openai()

@@ -36,8 +36,8 @@ class Writer(Protocol):
         """All of an answer at once."""
         ...
 
-    def begin(self) -> bytes:
-        """What a stream begins with."""
+    def begin(self, *, waiting: bool) -> bytes:
+        """What a stream begins with; ``waiting``: without its first event."""
         ...
 
     def piece(self, event: Event) -> bytes:
@@ -105,7 +105,7 @@ class Reply(Response):
         try:
             await asyncio.wait({first}, timeout=FIRST_BYTE_SECONDS)
             if not first.done():
-                await self._begin(send)
+                await self._begin(send, waiting=True)
             event = await first
         finally:
             first.cancel()
@@ -116,12 +116,12 @@ class Reply(Response):
             await self._send(send, self._writer.piece(event))
         await self._send(send, b"", last=True)
 
-    async def _begin(self, send: Send) -> None:
+    async def _begin(self, send: Send, *, waiting: bool = False) -> None:
         if not self._begun:
             self._begun = True
             headers = [(b"content-type", self.media_type.encode()), (b"cache-control", b"no-cache")]  # type: ignore[union-attr]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await self._send(send, self._writer.begin())
+            await self._send(send, self._writer.begin(waiting=waiting))
 
     async def _send(self, send: Send, data: bytes, *, last: bool = False) -> None:
         if data or last:

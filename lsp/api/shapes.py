@@ -12,6 +12,8 @@ from lsp.api.refused import RefusedError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 BODY_SECONDS = 30.0
+# Of a body that is too large so much is read all the same: who still sends doesn't hear why it was refused.
+_READ_BYTES = 4 * MAX_BODY_BYTES
 
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
@@ -192,15 +194,14 @@ async def read(request: Request, shape: type[_Shape]) -> _Shape:
 
 
 async def _body(request: Request) -> bytes:
-    too_large = RefusedError(f"The request is larger than {MAX_BODY_BYTES >> 20} MiB.", "Send less text.", status=413)
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
-        raise too_large
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise too_large
-        chunks.append(chunk)
+        if size <= MAX_BODY_BYTES:
+            chunks.append(chunk)
+        elif size > _READ_BYTES:
+            break
+    if size > MAX_BODY_BYTES:
+        raise RefusedError(f"The request is larger than {MAX_BODY_BYTES >> 20} MiB.", "Send less text.", status=413)
     return b"".join(chunks)

@@ -26,7 +26,7 @@ def read_stops(given: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 class Stops:
-    """Cuts a text that comes in pieces where the first of ``texts`` begins.
+    """Cuts a text that comes in pieces where the one of ``texts`` begins that is complete first.
 
     Args:
         texts: none of them empty.
@@ -42,10 +42,10 @@ class Stops:
         if self.met:
             return ""
         text = self._held + text
-        found = [at for stop in self._texts if (at := text.find(stop)) >= 0]
+        found = [(at + len(stop), at) for stop in self._texts if (at := text.find(stop)) >= 0]
         if found:
             self.met, self._held = True, ""
-            return text[: min(found)]
+            return text[: min(found)[1]]
         held = max((_overlap(text, stop) for stop in self._texts), default=0)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]

@@ -63,9 +63,10 @@ class ToolCalls:
         while True:
             before, mark, rest = self._held.partition(_OPEN)
             if not mark:
-                keep = next((n for n in range(len(_OPEN) - 1, 0, -1) if before.endswith(_OPEN[:n])), 0)
-                self._held = before[len(before) - keep :]
-                yield from _text(before[: len(before) - keep])
+                part = next((_OPEN[:n] for n in range(len(_OPEN) - 1, 0, -1) if before.endswith(_OPEN[:n])), "")
+                shown = before.removesuffix(part).rstrip()  # lines between text and a call are neither's
+                self._held = before[len(shown) :]
+                yield from _text(shown)
                 return
             inside, mark, after = rest.partition(_CLOSE)
             yield from _text(before.rstrip())
