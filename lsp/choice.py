@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from lsp.engine.config import EngineConfig
+from lsp.engine.config import Adapter, EngineConfig
 from lsp.engine.connect import Config
 from lsp.engine.remote.config import RemoteConfig
 from lsp.errors import MidlineError
-from lsp.models import store
+from lsp.models import adapters, store
 from lsp.settings import Settings
 
 
@@ -19,7 +19,7 @@ def engine_config(settings: Settings) -> Config:
     """The engine that ``settings`` ask for: a remote one, or this machine's.
 
     Raises:
-        MidlineError: its model isn't installed, is damaged, or can't fill in the middle.
+        MidlineError: its model isn't installed, is damaged, or can't fill in the middle; or an adapter doesn't fit.
     """
     if settings.engine.remote:
         return _remote(settings, settings.remote.model, local_config, infills=True)
@@ -76,6 +76,7 @@ def _config(model: store.InstalledModel, settings: Settings) -> EngineConfig:
         idle_seconds=engine.idle_minutes * 60,
         unload_seconds=engine.unload_minutes * 60,
         beside=_beside(model, settings),
+        adapters=_adapters(model, settings),
     )
 
 
@@ -101,6 +102,14 @@ def _remote(
         fallback=fallback,
         missing=missing,
     )
+
+
+def _adapters(model: store.InstalledModel, settings: Settings) -> tuple[Adapter, ...]:
+    """What changes ``model``: adapters are for the one that completes, and for chat where that is the same."""
+    named = settings.model.adapters
+    if not named or store.find(settings.model.completion, settings.model.folders).path != model.path:
+        return ()
+    return adapters.resolve(named, model.path)
 
 
 def _beside(model: store.InstalledModel, settings: Settings) -> tuple[str, ...]:

@@ -10,15 +10,18 @@ import codecs
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 
 from lsp.engine.batching import PREFILL_BATCH
+from lsp.engine.config import Adapter
 from lsp.engine.llama import AbortedError, Entry, NoCellsError
 from lsp.engine.prompt import compile_prompt
 from lsp.engine.protocol import Generate
 from lsp.engine.sampling import Logits, best
 from lsp.engine.vocabulary import Vocabulary
+from lsp.errors import MidlineError
 
 # Bytes of the characters in use, and longer pieces, so that healing has choices and characters come in parts.
 _PIECES = [bytes([byte]) for byte in sorted(set("abcdefgh(). \n中é".encode()))]
@@ -36,12 +39,13 @@ _ROWS = np.random.default_rng(7).permuted(
 _ROWS[:, list(_NAMES.values())] -= 8
 
 
-def next_logits(tokens: Sequence[int]) -> Logits:
-    """What the model makes of ``tokens``: depends on each of them and on their order.
+def next_logits(tokens: Sequence[int], adapters: tuple[Adapter, ...] = ()) -> Logits:
+    """What the model makes of ``tokens``: depends on each of them and on their order, and on the adapters.
 
     Like real ones it likes to repeat what followed the last three before, so that it is worth guessing.
     """
-    row: Logits = _ROWS[hash(tuple(tokens)) % len(_ROWS)].copy()
+    changed = crc32(repr(adapters).encode()) if adapters else 0
+    row: Logits = _ROWS[(hash(tuple(tokens)) + changed) % len(_ROWS)].copy()
     text = bytes(tokens)  # there are fewer than 256 tokens
     before = text.rfind(text[-3:], 0, -1)
     if 0 <= before < len(text) - 3 and (again := text[before + 3]) not in VOCABULARY.eog:
@@ -63,6 +67,7 @@ class Cell:
     """A cell of the cache; it is the same one for all sequences that share it."""
 
     token: int
+    adapters: tuple[Adapter, ...]
 
 
 class FakeLlama:
@@ -72,6 +77,7 @@ class FakeLlama:
     how many entries of an interrupted batch of the given size are in the cache nevertheless; ``capacity`` is how many
     cells there really are. Where it isn't ``cuttable``, a sequence can only be extended, cleared, copied as a whole, or
     brought back to what was saved of it, and sequences are computed together only by the same number of tokens.
+    What a sequence holds must all have been computed with the same adapters; one with "bad" in its path doesn't load.
     """
 
     def __init__(self, n_ctx: int, n_seq: int, cuttable: bool = True) -> None:
@@ -84,6 +90,8 @@ class FakeLlama:
         self.batches: list[list[Entry]] = []
         self.on_decode: Callable[[], None] = lambda: None
         self.applied: Callable[[int], int] = lambda size: size // 2
+        self.adapters: tuple[Adapter, ...] = ()
+        self.loaded: set[Adapter] = set()
         self._logits: dict[int, Logits] = {}
         self._saved: list[list[Cell]] = []
 
@@ -93,6 +101,15 @@ class FakeLlama:
 
     def tokens(self, seq: int) -> list[int]:
         return [cell.token for cell in self.sequences[seq]]
+
+    def load_adapters(self, adapters: tuple[Adapter, ...]) -> None:
+        if any("bad" in adapter.path for adapter in adapters):
+            raise MidlineError("The adapter doesn't fit.", "Take another one.")
+        self.loaded |= set(adapters)
+
+    def use_adapters(self, adapters: tuple[Adapter, ...]) -> None:
+        assert self.loaded >= set(adapters)
+        self.adapters = adapters
 
     def decode(self, entries: Sequence[Entry]) -> None:
         assert 0 < len(entries) <= PREFILL_BATCH
@@ -117,9 +134,10 @@ class FakeLlama:
         for index, entry in enumerate(entries):
             cells = self.sequences[entry.seq]
             assert entry.position == len(cells), f"sequence {entry.seq} has {len(cells)} cells, not {entry.position}"
-            cells.append(Cell(entry.token))
+            assert all(cell.adapters == self.adapters for cell in cells), "computed with other adapters"
+            cells.append(Cell(entry.token, self.adapters))
             if entry.logits:
-                self._logits[index] = next_logits(self.tokens(entry.seq))
+                self._logits[index] = next_logits(self.tokens(entry.seq), self.adapters)
 
     def logits(self, index: int) -> Logits:
         return self._logits[index]
@@ -170,12 +188,12 @@ def expected_branches(request: Generate) -> list[tuple[str, int]]:
     if request.max_tokens == 0:
         return [("", 0)]
     allowed = VOCABULARY.spelling(prompt.heal) if prompt.heal else None
-    first = best(next_logits(prompt.tokens), _EOG, allowed, request.branches)
-    return [_generate(prompt.tokens, prompt.heal, choice.token, request.max_tokens) for choice in first]
+    first = best(next_logits(prompt.tokens, request.adapters), _EOG, allowed, request.branches)
+    return [_generate(prompt.tokens, prompt.heal, choice.token, request) for choice in first]
 
 
-def _generate(prompt: list[int], heal: bytes, token: int, max_tokens: int) -> tuple[str, int]:
-    tokens, data = list(prompt), b""
+def _generate(prompt: list[int], heal: bytes, token: int, request: Generate) -> tuple[str, int]:
+    tokens, data, max_tokens = list(prompt), b"", request.max_tokens
     while token not in VOCABULARY.eog:
         piece = VOCABULARY.pieces[token]
         data += piece[len(heal) :]
@@ -185,6 +203,6 @@ def _generate(prompt: list[int], heal: bytes, token: int, max_tokens: int) -> tu
         if not max_tokens:
             break
         allowed = VOCABULARY.spelling(heal) if heal else None
-        token = best(next_logits(tokens), _EOG, allowed)[0].token
+        token = best(next_logits(tokens, request.adapters), _EOG, allowed)[0].token
     # A character that isn't complete at the end is not there yet.
     return codecs.getincrementaldecoder("utf-8")("replace").decode(data), len(tokens) - len(prompt)

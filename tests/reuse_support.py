@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lsp.engine.batching import PREFILL_BATCH
+from lsp.engine.config import Adapter
 from lsp.engine.llama import Entry, Llama
 from lsp.engine.offload import Placement
 from lsp.engine.prompt import compile_prompt
@@ -95,9 +96,10 @@ class Rig:
         branches: int = 1,
         priority: Priority = "completion",
         movable: bool = False,
+        adapters: tuple[Adapter, ...] = (),
     ) -> int:
         request_id = len(self.requests)
-        request = Generate(request_id, key, prompt, max_tokens, True, branches, priority, movable)
+        request = Generate(request_id, key, prompt, max_tokens, True, branches, priority, movable, adapters)
         self.requests[request_id] = request
         told = self.told[request_id] = []
         self.scheduler.submit(OWNER, request, told.append)
@@ -153,6 +155,8 @@ class Rig:
         assert [isinstance(m, Done | Failed) for m in told] == [False] * (len(told) - 1) + [True]
         assert not isinstance(told[-1], Failed), told[-1]
         request = self.requests[request_id]
+        self._scratch.load_adapters(request.adapters)
+        self._scratch.use_adapters(request.adapters)
         prompt = compile_prompt(request.prompt, self.llama.vocabulary, self.llama.tokenize, request.heal)
         branches = [[m for m in told if isinstance(m, Token) and m.branch == i] for i in range(request.branches)]
         if not branches[0]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fake_llama import FakeLlama, expected_texts
 
+from lsp.engine.config import Adapter
 from lsp.engine.protocol import Done, EngineMessage, Failed, Generate, Priority, Special, Text, Token
 from lsp.engine.scheduler import Scheduler
 
@@ -32,10 +33,11 @@ class Rig:
         branches: int = 1,
         priority: Priority = "completion",
         heal: bool = True,
+        adapters: tuple[Adapter, ...] = (),
     ) -> int:
         request_id = len(self.requests)
         prompt = [Special("prefix"), Text(base), Special("suffix"), Special("middle"), Text(text)]
-        request = Generate(request_id, key, prompt, max_tokens, heal, branches, priority)
+        request = Generate(request_id, key, prompt, max_tokens, heal, branches, priority, adapters=adapters)
         self.requests[request_id] = request
         told = self.told[request_id] = []
         self.scheduler.submit(OWNER, request, told.append)

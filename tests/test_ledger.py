@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from lsp.engine.config import Adapter
 from lsp.engine.ledger import RECENT_CHECKPOINTS, Ledger, OutOfCellsError, common_prefix
 
 TOKENS = st.integers(0, 2)
 PROMPTS = st.lists(TOKENS, min_size=1, max_size=10)
 KEYS = st.sampled_from("abcde")
+ADAPTERS = st.sampled_from([(), (Adapter("a.gguf"),), (Adapter("a.gguf", 0.5),)])
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Sequence:
     cells: list[object] = field(default_factory=list)
     active: bool = True
     used: int = 0
+    adapters: tuple[Adapter, ...] = ()
 
 
 def shared(a: list[int], b: list[int]) -> int:
@@ -75,8 +78,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- what a scheduler does ---------------------------------------------------------------------
 
-    @rule(key=KEYS, wanted=PROMPTS, reserve=st.integers(0, 6), movable=st.booleans())
-    def request(self, key: str, wanted: list[int], reserve: int, movable: bool) -> None:
+    @rule(key=KEYS, wanted=PROMPTS, reserve=st.integers(0, 6), movable=st.booleans(), adapters=ADAPTERS)
+    def request(self, key: str, wanted: list[int], reserve: int, movable: bool, adapters: tuple[Adapter, ...]) -> None:
         own = self.find(key)
         if own and own.active:
             assert self.ledger.is_active(key)
@@ -84,17 +87,18 @@ class LedgerMachine(RuleBasedStateMachine):
         assert not self.ledger.is_active(key)
         active = [self.held[seq] for seq in self.active()]
         try:
-            plan = self.ledger.plan(key, wanted, reserve, movable=movable)
+            plan = self.ledger.plan(key, wanted, reserve, movable=movable, adapters=adapters)
         except OutOfCellsError:
             no_sequence = own is None and len(active) == self.n_seq
             assert no_sequence or self.distinct(active) + len(wanted) + reserve > self.n_cells
             return
         limit = len(wanted) - 1
-        from_the_start = min(limit, max((shared(s.tokens, wanted) for s in self.held.values()), default=0))
+        alike = [s for s in self.held.values() if s.adapters == adapters]
+        from_the_start = min(limit, max((shared(s.tokens, wanted) for s in alike), default=0))
         start, end = plan.move
         if end:
             assert movable
-            assert own
+            assert own in alike
             assert plan.keep < start < end <= len(own.tokens)
             assert plan.reused == plan.keep + end - start > from_the_start
             others = {id(cell) for one in self.held.values() if one is not own for cell in one.cells}
@@ -113,11 +117,14 @@ class LedgerMachine(RuleBasedStateMachine):
         assert plan.seq not in plan.evict
 
         sequence = self.held.setdefault(plan.seq, Sequence(key))
-        sequence.key, sequence.active = key, True
+        if sequence.adapters != adapters:
+            assert plan.keep == 0
+        sequence.key, sequence.active, sequence.adapters = key, True, adapters
         sequence.tokens[plan.keep :] = sequence.tokens[start:end]
         sequence.cells[plan.keep :] = sequence.cells[start:end]
         if plan.copy_from is not None:
             source = self.held[plan.copy_from]
+            assert source.adapters == adapters
             sequence.tokens += source.tokens[plan.keep : plan.copy_to]
             sequence.cells += source.cells[plan.keep : plan.copy_to]
         for seq in plan.evict:
@@ -158,7 +165,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if new is not None:
             assert new not in self.held
             source = self.held[seq]
-            self.held[new] = Sequence(key, list(source.tokens), list(source.cells))
+            self.held[new] = Sequence(key, list(source.tokens), list(source.cells), adapters=source.adapters)
             self.touch(new)
 
     @rule(data=st.data())
@@ -188,14 +195,14 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledger.was_evicted(key)
         assert not self.ledger.holds(key)
 
-    @rule(key=KEYS)
+    @rule(key=KEYS, adapters=ADAPTERS)
     @precondition(lambda self: len(self.held) < self.n_seq)
-    def reserve(self, key: str) -> None:
+    def reserve(self, key: str, adapters: tuple[Adapter, ...]) -> None:
         assert self.ledger.has_free_sequence
         if not self.find(key):
-            seq = self.ledger.reserve(key)
+            seq = self.ledger.reserve(key, adapters)
             assert seq not in self.held
-            self.held[seq] = Sequence(key)
+            self.held[seq] = Sequence(key, adapters=adapters)
             self.touch(seq)
 
     @rule(prefix=st.sampled_from(["", "a", "b", "a#", "c"]))
@@ -218,6 +225,13 @@ class LedgerMachine(RuleBasedStateMachine):
         assert [held.seq for held in self.ledger.idle()] == idle[::-1]
         assert self.ledger.oldest_idle() == (idle[0] if idle else None)
 
+    @invariant()
+    def what_differs_in_adapters_shares_nothing(self) -> None:
+        computed_with: dict[int, tuple[Adapter, ...]] = {}
+        for sequence in self.held.values():
+            for cell in sequence.cells:
+                assert computed_with.setdefault(id(cell), sequence.adapters) == sequence.adapters
+
     def teardown(self) -> None:
         """Every sequence is free or held exactly once: given all back, all can be taken again."""
         if not hasattr(self, "ledger"):
@@ -236,12 +250,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestLedger.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 
 
-def computed(ledger: Ledger, key: str, tokens: list[int]) -> int:
+def computed(ledger: Ledger, key: str, tokens: list[int], adapters: tuple[Adapter, ...] = ()) -> int:
     """The sequence of a request that was carried out and has ended."""
-    plan = ledger.plan(key, tokens, 0)
+    plan = ledger.plan(key, tokens, 0, adapters=adapters)
     ledger.apply(plan, key)
     ledger.extend(plan.seq, tokens[plan.reused :])
     ledger.release(plan.seq)
@@ -251,6 +265,30 @@ def computed(ledger: Ledger, key: str, tokens: list[int]) -> int:
 @given(PROMPTS, PROMPTS)
 def test_common_prefix(a: list[int], b: list[int]) -> None:
     assert common_prefix(a, b) == shared(a, b)
+
+
+@given(st.lists(st.tuples(KEYS, PROMPTS, ADAPTERS), max_size=6), KEYS, PROMPTS, ADAPTERS, st.integers(1, 4))
+def test_what_was_computed_with_other_adapters_is_of_no_use(
+    before: list[tuple[str, list[int], tuple[Adapter, ...]]],
+    key: str,
+    wanted: list[int],
+    adapters: tuple[Adapter, ...],
+    n_seq: int,
+) -> None:
+    ledger = Ledger(n_seq, 100, min_moved=1)
+    for one in before:
+        computed(ledger, *one)
+    alike = [held for held in ledger.idle() if held.adapters == adapters]
+    plan = ledger.plan(key, wanted, 0, movable=True, adapters=adapters)
+    if not any(shared(held.tokens, wanted) for held in alike):
+        assert plan.copy_from is None
+        assert plan.keep == 0
+    if not any(set(held.tokens) & set(wanted) for held in alike):
+        assert plan.reused == 0
+    ledger.apply(plan, key)
+    for held in ledger.idle():
+        mine = next(one for one in ledger.with_prefix("") if one.seq == plan.seq)
+        assert held.adapters == adapters or not set(held.cells) & set(mine.cells)
 
 
 def test_typing_keeps_all_but_what_changed() -> None:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scheduler_support import Rig
 
+from lsp.engine.config import Adapter
 from lsp.engine.prompt import compile_prompt
 from lsp.engine.protocol import Done, Failed, Priority
 
@@ -38,6 +39,7 @@ class Ask:
     branches: int
     priority: Priority
     heal: bool
+    adapters: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Meanwhile:
 
 
 KEY = st.sampled_from(KEYS)
+ADAPTERS = st.sampled_from([(), (), (Adapter("a.gguf"),), (Adapter("a.gguf", 0.5), Adapter("b.gguf"))])
 ASK = st.builds(
     Ask,
     KEY,
@@ -72,6 +75,7 @@ ASK = st.builds(
     branches=st.sampled_from([1, 1, 1, 2, 3]),
     priority=st.sampled_from(["completion", "completion", "chat"]),
     heal=st.sampled_from([True, True, False]),
+    adapters=ADAPTERS,
 )
 WARM = st.builds(
     Ask,
@@ -80,6 +84,7 @@ WARM = st.builds(
     branches=st.just(1),
     priority=st.sampled_from(["anchor", "warm"]),
     heal=st.just(False),
+    adapters=ADAPTERS,
 )
 CANCEL = st.builds(CancelIt, which=st.integers(0, 5), branch=st.sampled_from([None, None, 0, 1, 2]))
 ACTION = st.one_of(
@@ -143,6 +148,7 @@ class Player:
                 branches=action.branches,
                 priority=action.priority,
                 heal=action.heal,
+                adapters=action.adapters,
             )
         elif isinstance(action, CancelIt):
             if action.which < len(self.rig.open):

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from lsp.engine import snapshots
+from lsp.engine.config import Adapter
 from lsp.engine.ledger import Ledger
-from lsp.engine.worker import _erase
 from lsp.engine.snapshots import MIN_TOKENS, Snapshots
+from lsp.engine.worker import _erase
 from lsp.errors import MidlineError
 
 
@@ -47,8 +48,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def held(ledger: Ledger, key: str, tokens: Sequence[int]) -> int:
-    plan = ledger.plan(key, [*tokens, 0], 0)
+def held(ledger: Ledger, key: str, tokens: Sequence[int], adapters: tuple[Adapter, ...] = ()) -> int:
+    plan = ledger.plan(key, [*tokens, 0], 0, adapters=adapters)
     ledger.apply(plan, key)
     ledger.extend(plan.seq, tokens[plan.reused :])
     ledger.release(plan.seq)
@@ -70,6 +71,30 @@ def test_a_restart_holds_what_was_held_before() -> None:
     assert {h.key: h.tokens for h in after.idle()} == {"a": list(range(300)), "b": list(range(1000, 1200))}
     assert all(disk.sequences[h.seq] == h.tokens for h in after.idle())
     assert after.plan("a", [*range(300), 7], 0).reused == 300
+
+
+def test_what_adapters_computed_serves_the_same_ones_alone() -> None:
+    one, other = (Adapter("a.gguf", 1.0, "old"),), (Adapter("a.gguf", 1.0, "new"),)
+    _, ledger, store = fresh()
+    held(ledger, "a", range(300), one)
+    held(ledger, "b", range(300))
+    store.save_all()
+    _, after, restored = fresh()
+    assert restored.restore() == 600
+    assert {h.key: h.adapters for h in after.idle()} == {"a": one, "b": ()}
+    assert after.plan("c", range(300), 0, adapters=one).copy_from == after.with_prefix("a")[0].seq
+    assert after.plan("a", range(300), 0, adapters=other).reused == 0
+    assert after.plan("a", range(300), 0).copy_from == after.with_prefix("b")[0].seq
+
+
+def test_the_same_tokens_with_other_adapters_are_saved_again() -> None:
+    disk, ledger, store = fresh()
+    held(ledger, "a", range(300))
+    store.save_all()
+    held(ledger, "a", range(300), (Adapter("a.gguf"),))
+    store.save_all()
+    assert disk.writes == 2
+    assert fresh()[2].restore() == 300
 
 
 def test_another_model_sees_nothing_of_it() -> None:

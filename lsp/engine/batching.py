@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from lsp.engine.config import Adapter
 from lsp.engine.job import Job
 from lsp.engine.ledger import Ledger
 from lsp.engine.run import Run
@@ -14,6 +17,10 @@ BACKGROUND_BATCH = 16
 # So few tokens are computed sooner than their interruption pays.
 SHORT_BATCH = 4
 
+# Where requests of equal rank want other adapters, they take turns of so many batches: each change costs some
+# milliseconds, and while one waits, its tokens don't come.
+ADAPTER_TURN = 8
+
 Batch = list[tuple[Job, Run, int]]
 """Runs, each with how many of its pending tokens to compute."""
 
@@ -25,7 +32,7 @@ def compose(jobs: list[Job], ledger: Ledger, *, cuttable: bool) -> Batch:
     three sequences costs little more than for one, and so typing never starves a chat.
 
     Args:
-        jobs: those under way, the most urgent first, at least one.
+        jobs: those under way, the most urgent first, at least one; all with the same adapters.
         ledger: what their sequences hold.
         cuttable: whether the model's memory can be cut at any place.
     """
@@ -52,6 +59,31 @@ def compose(jobs: list[Job], ledger: Ledger, *, cuttable: bool) -> Batch:
             batch.append((job, run, count))
             room -= count
     return batch
+
+
+@dataclass
+class AdapterTurns:
+    """Whose adapters are next: a batch is computed with one set of them."""
+
+    _latest: tuple[Adapter, ...] = ()
+    _batches: int = 0
+
+    def choose(self, jobs: list[Job]) -> list[Job]:
+        """Of ``jobs``, the most urgent first, those that can be computed together; of equal ranks each has its turn."""
+        urgent = dict.fromkeys(job.request.adapters for job in jobs if job.rank == jobs[0].rank)
+        wanted = list(urgent)
+        chosen = wanted[0]
+        if self._latest in urgent:
+            done = self._batches >= ADAPTER_TURN
+            chosen = wanted[(wanted.index(self._latest) + done) % len(wanted)]
+        return [job for job in jobs if job.request.adapters == chosen]
+
+    def took(self, batch: Batch) -> tuple[Adapter, ...]:
+        """The adapters of a batch that is computed now."""
+        adapters = batch[0][0].request.adapters
+        self._batches = self._batches + 1 if adapters == self._latest else 1
+        self._latest = adapters
+        return adapters
 
 
 def is_short(batch: Batch) -> bool:

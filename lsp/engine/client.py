@@ -149,7 +149,9 @@ class EngineClient:
         movable: bool = False,
     ) -> Generation:
         """Ask for a generation; see ``protocol.Generate``."""
-        request = Generate(next(self._ids), key, list(prompt), max_tokens, heal, branches, priority, movable)
+        request = Generate(
+            next(self._ids), key, list(prompt), max_tokens, heal, branches, priority, movable, self.config.adapters
+        )
         generation = Generation(request.id, self._send)
         if self._writer is None:
             generation.put(Failed(request.id, f"The engine is not running: {self.state.detail}", self.state.cure))

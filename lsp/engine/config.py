@@ -12,6 +12,9 @@ import msgspec
 
 from lsp import __version__, paths
 
+MAX_ADAPTERS = 16
+"""The most that change a model at once."""
+
 
 class Adapter(msgspec.Struct, frozen=True):
     """A LoRA adapter that changes a model's weights while it computes.

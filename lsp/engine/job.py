@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import get_args
 
-from lsp.engine.protocol import EngineMessage, Generate, Priority, Usage, Why
+from lsp.engine.protocol import EngineMessage, Failed, Generate, Priority, Usage, Why
 from lsp.engine.run import Run
 
 _RANKS = {priority: rank for rank, priority in enumerate(get_args(Priority))}
@@ -82,6 +82,15 @@ class Job:
         )
 
 
+def too_long(job: Job, length: int, n_ctx: int) -> Failed:
+    """That a prompt of ``length`` tokens has no room in a context of ``n_ctx``."""
+    return Failed(
+        job.request.id,
+        f"The prompt of {length} tokens and its answer don't fit into a context of {n_ctx} tokens.",
+        "Set a larger `model.n_ctx`.",
+    )
+
+
 def in_turn(jobs: list[Job]) -> list[Job]:
     """``jobs`` in the order in which to serve them: by rank, then each owner's first, each owner's second, …
 
@@ -94,3 +103,19 @@ def in_turn(jobs: list[Job]) -> list[Job]:
         turn = turns[job.rank, job.owner] = turns.get((job.rank, job.owner), -1) + 1
         order.append((job.rank, 0, -job.arrived, job) if job.background else (job.rank, turn, job.arrived, job))
     return [job for *_, job in sorted(order, key=lambda entry: entry[:3])]
+
+
+def why(known: bool, evicted: bool, reused: int, base: int) -> Why:
+    """What a prompt's tokens are computed for.
+
+    Args:
+        known: whether its key had a sequence.
+        evicted: whether that was given up to make room.
+        reused: how many of its tokens needn't be computed.
+        base: of how many tokens its base is.
+    """
+    if evicted:
+        return "evicted"
+    if not known:
+        return "first_use"
+    return "typed" if reused >= base else "base_changed"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from lsp.engine.config import Adapter
 
 # A sequence's checkpoints: the one at its base's end, and so many at its last lengths.
 RECENT_CHECKPOINTS = 4
@@ -25,6 +27,7 @@ class Held:
     """A sequence of the KV cache: position i holds ``tokens[i]`` in cell ``cells[i]``.
 
     ``checkpoints`` are the lengths to which memory that can't be cut can be brought back, with the states that do it.
+    ``adapters`` are what it was computed with; sequences of different ones share nothing.
     """
 
     seq: int
@@ -34,6 +37,7 @@ class Held:
     last_used: int = 0
     active: bool = False
     checkpoints: dict[int, bytes] = field(default_factory=dict)
+    adapters: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Plan:
         copy_to: end of the copied part; equals ``keep`` when nothing is copied.
         evict: sequences to clear afterwards, to make room.
         move: which of its tokens, from where to where, are moved down to ``keep`` instead of being cut; none if empty.
+        adapters: what the sequence is computed with.
     """
 
     seq: int
@@ -55,6 +60,7 @@ class Plan:
     copy_to: int
     evict: tuple[int, ...]
     move: tuple[int, int] = (0, 0)
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def reused(self) -> int:
@@ -114,7 +120,15 @@ class Ledger:
         own = self._by_key(key)
         return own.tokens if own else []
 
-    def plan(self, key: str, wanted: Sequence[int], reserve: int, *, movable: bool = False) -> Plan:
+    def plan(
+        self,
+        key: str,
+        wanted: Sequence[int],
+        reserve: int,
+        *,
+        movable: bool = False,
+        adapters: tuple[Adapter, ...] = (),
+    ) -> Plan:
         """The cheapest way to make the sequence of ``key`` hold ``wanted``.
 
         At least the last token is left to compute, since its logits are what the caller is after.
@@ -125,6 +139,7 @@ class Ledger:
             reserve: how many cells the answer may need.
             movable: whether tokens may be moved to other positions. What was computed for them holds a memory of what
                 stood before them then, so that an answer may differ from one that is computed from scratch.
+            adapters: what it is to be computed with; what others have computed is of no use to it.
 
         Raises:
             OutOfCellsError: there is no room, even with every idle sequence evicted.
@@ -136,13 +151,15 @@ class Ledger:
             own = self._oldest_idle()  # taken over, with whatever prefix it shares
             if own is None:
                 raise OutOfCellsError
-        keep = self._reachable(own, min(common_prefix(own.tokens, wanted), limit)) if own else 0
+        fits = own is not None and own.adapters == adapters
+        keep = self._reachable(own, min(common_prefix(own.tokens, wanted), limit)) if own and fits else 0
         source, copy_to = None, keep
         for other in self._held.values() if self._cuttable else ():
             shared = min(common_prefix(other.tokens, wanted), limit)
-            if other is not own and shared > copy_to:
+            if other is not own and other.adapters == adapters and shared > copy_to:
                 source, copy_to = other, shared
-        move = self._movable(own, keep, wanted[:limit]) if own and own.key == key and movable else (0, 0)
+        may_move = movable and own is not None and fits and own.key == key
+        move = self._movable(own, keep, wanted[:limit]) if own and may_move else (0, 0)
         if keep + move[1] - move[0] > copy_to:
             source, copy_to = None, keep
         else:
@@ -150,7 +167,7 @@ class Ledger:
         needed = len(wanted) - (copy_to + move[1] - move[0]) + reserve
         evict = self._make_room(own, keep, source, copy_to, move, needed)
         seq = own.seq if own else self._free_seqs[-1]
-        return Plan(seq, keep, source.seq if source else None, copy_to, evict, move)
+        return Plan(seq, keep, source.seq if source else None, copy_to, evict, move, adapters)
 
     def _movable(self, own: Held, keep: int, wanted: Sequence[int]) -> tuple[int, int]:
         """The longest part of ``wanted`` from ``keep`` on that ``own`` holds further on, from where to where.
@@ -178,6 +195,7 @@ class Ledger:
         if held.key != key:
             self._note_eviction(held.key)
             held.key = key
+        held.adapters = plan.adapters
         start, end = plan.move
         tokens, cells = held.tokens[start:end], held.cells[start:end]
         self._references.update(cells)
@@ -201,10 +219,10 @@ class Ledger:
         """Whether a sequence is free without evicting one."""
         return bool(self._free_seqs)
 
-    def reserve(self, key: str) -> int:
+    def reserve(self, key: str, adapters: tuple[Adapter, ...] = ()) -> int:
         """A free sequence for ``key``, active and empty; to be called only where one is free."""
         seq = self._free_seqs.pop()
-        self._held[seq] = Held(seq, key, active=True)
+        self._held[seq] = Held(seq, key, active=True, adapters=adapters)
         self._touch(self._held[seq])
         return seq
 
@@ -229,8 +247,14 @@ class Ledger:
             return None
         new = self._free_seqs.pop()
         held = self._held[seq]
-        self._held[new] = Held(
-            new, key, list(held.tokens), list(held.cells), active=True, checkpoints=dict(held.checkpoints)
+        self._held[new] = replace(
+            held,
+            seq=new,
+            key=key,
+            tokens=[*held.tokens],
+            cells=[*held.cells],
+            checkpoints={**held.checkpoints},
+            active=True,
         )
         self._references.update(held.cells)
         self._touch(self._held[new])

@@ -17,6 +17,7 @@ import llama_cpp.llama_cpp as lib
 import numpy as np
 import numpy.typing as npt
 
+from lsp.engine.lora import Adapters, Lora
 from lsp.engine.offload import NoMemoryError, Placement
 from lsp.engine.params import ModelParams, context_params
 from lsp.engine.planning.memory import BATCH, RECURRENT_SEQUENCES
@@ -114,6 +115,7 @@ class Llama:
         self.vocabulary = self._read_vocabulary()
         self.facts = self._read_facts(path)
         self.chat_facts = self._read_chat_facts()
+        self._lora = Lora(self._model, path)
         self._path = str(path)
         _in_memory[self._path] += 1
 
@@ -131,6 +133,18 @@ class Llama:
     def tokenize_control(self, text: str) -> list[int]:
         """A chat template's text to tokens: special tokens that it spells become those tokens."""
         return self._tokenizer.control(text)
+
+    def load_adapters(self, adapters: Adapters) -> None:
+        """Have adapters in memory, for ``use_adapters``.
+
+        Raises:
+            MidlineError: one of them doesn't fit the model, has changed, or can't be loaded.
+        """
+        self._lora.load(adapters)
+
+    def use_adapters(self, adapters: Adapters) -> None:
+        """Have the next batches computed with ``adapters`` alone, which are loaded."""
+        self._lora.use(self._context, adapters)
 
     def decode(self, entries: Sequence[Entry]) -> None:
         """Compute a batch.

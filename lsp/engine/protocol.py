@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from lsp.engine.config import EngineConfig
+from lsp.engine.config import MAX_ADAPTERS, Adapter, EngineConfig
 from lsp.errors import MidlineError
 from lsp.models.fim import LayoutName, Mark
 
@@ -77,6 +77,7 @@ class Generate(msgspec.Struct, tag="generate"):
         priority: a request of a higher priority goes first, and interrupts a batch of lower ones.
         movable: what the sequence holds of the prompt may be moved to where it stands now, as when a conversation's
             oldest turns go. It keeps a memory of them, so that the answer may differ from one computed from scratch.
+        adapters: what the model's weights are changed by for this request.
     """
 
     id: int
@@ -87,6 +88,7 @@ class Generate(msgspec.Struct, tag="generate"):
     branches: Annotated[int, msgspec.Meta(ge=1, le=MAX_BRANCHES)] = 1
     priority: Priority = "completion"
     movable: bool = False
+    adapters: Annotated[tuple[Adapter, ...], msgspec.Meta(max_length=MAX_ADAPTERS)] = ()
 
 
 class Cancel(msgspec.Struct, tag="cancel"):

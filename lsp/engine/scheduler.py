@@ -15,17 +15,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from lsp.engine.batching import BACKGROUND_BATCH, Batch, compose, is_short
+from lsp.engine.batching import BACKGROUND_BATCH, AdapterTurns, Batch, compose, is_short
 from lsp.engine.cache import KvCache
 from lsp.engine.drafting import Drafter
-from lsp.engine.job import Job, in_turn
+from lsp.engine.job import Job, in_turn, too_long, why
 from lsp.engine.ledger import OutOfCellsError
 from lsp.engine.llama import AbortedError, Entry, Llama, NoCellsError
 from lsp.engine.prompt import compile_prompt
-from lsp.engine.protocol import Control, Done, EngineMessage, Failed, Generate, Recalled, Token, Why
+from lsp.engine.protocol import Control, Done, EngineMessage, Failed, Generate, Recalled, Token
 from lsp.engine.run import Run
 from lsp.engine.sampling import Choice, best
 from lsp.engine.turn import Turn
+from lsp.errors import MidlineError
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class Scheduler:
         self._idle_work = False
         self._failures = 0
         self._steps_without_anchor = 0
+        self._adapters = AdapterTurns()
         self.drafter = Drafter()
         self._eog = np.array(sorted(llama.vocabulary.eog), dtype=np.int64)
         # A base's text comes with each keystroke: tokenising it once is enough.
@@ -218,15 +220,15 @@ class Scheduler:
         request = job.request
         run = job.runs[0] if job.runs else self._first_run(request)
         tokens = run.pending  # of a request that was paused, also what it has generated
-        if not tokens:
-            self._end(job, Failed(request.id, "The prompt is empty."))
+        if refused := self._refusal(request, tokens):
+            self._end(job, refused)
             return True
         known = self.ledger.holds(request.key)
         # Less urgent requests can wait for the cells that this one gives back.
-        promised = sum(other.owed for other in self._active if other.rank <= job.rank)
+        reserve = job.answers_owed + sum(other.owed for other in self._active if other.rank <= job.rank)
         try:
             movable = request.movable and self._llama.movable
-            plan = self.ledger.plan(request.key, tokens, job.answers_owed + promised, movable=movable)
+            plan = self.ledger.plan(request.key, tokens, reserve, movable=movable, adapters=request.adapters)
         except OutOfCellsError:
             self._wait_for_cells(job, len(tokens))
             return job not in self._waiting
@@ -243,8 +245,16 @@ class Scheduler:
         job.runs = [run]
         job.started = time.perf_counter()
         job.reused = plan.reused
-        job.why = _why(known, evicted, plan.reused, run.base)
+        job.why = why(known, evicted, plan.reused, run.base)
         return True
+
+    def _refusal(self, request: Generate, tokens: list[int]) -> Failed | None:
+        """Why a request can't be carried out; None where it can."""
+        try:
+            self._llama.load_adapters(request.adapters)
+        except MidlineError as error:
+            return Failed(request.id, error.message, error.cure)
+        return None if tokens else Failed(request.id, "The prompt is empty.")
 
     def _first_run(self, request: Generate) -> Run:
         # Only the prompt of a chat template has texts that the model itself wrote, each in tokens of its own choice.
@@ -266,7 +276,7 @@ class Scheduler:
         if lower:
             self._give_way(in_turn(lower)[-1])
         elif not self._active:
-            self._end(job, self._too_long(job, length))
+            self._end(job, too_long(job, length, self._llama.n_ctx))
 
     def _give_way(self, job: Job) -> None:
         """Let go of a job's sequence: background work ends; what a user waits for goes on when there is room again."""
@@ -283,13 +293,6 @@ class Scheduler:
             self._waiting.append(job)
             self.ledger.release(run.seq)
 
-    def _too_long(self, job: Job, length: int) -> Failed:
-        return Failed(
-            job.request.id,
-            f"The prompt of {length} tokens and its answer don't fit into a context of {self._llama.n_ctx} tokens.",
-            "Set a larger `model.n_ctx`.",
-        )
-
     def _next_batch(self) -> Batch:
         """The runs to serve next, each with how many of its pending tokens to compute; none if there is no work."""
         jobs = in_turn(self._active)
@@ -297,7 +300,7 @@ class Scheduler:
             return []
         if self._anchor_is_due(jobs):
             jobs = [job for job in jobs if job.request.priority == "anchor"]
-        return compose(jobs, self.ledger, cuttable=self._llama.cuttable)
+        return compose(self._adapters.choose(jobs), self.ledger, cuttable=self._llama.cuttable)
 
     def _anchor_is_due(self, jobs: list[Job]) -> bool:
         """Whether a waiting base has its turn: never before somebody's first token."""
@@ -326,6 +329,7 @@ class Scheduler:
         self._in_base = any(len(self.ledger.tokens(run.seq)) < run.base for job, run, _ in batch if not job.background)
         self._in_batch = batch
         try:
+            self._llama.use_adapters(self._adapters.took(batch))
             self._llama.decode(entries)
         except AbortedError:
             self._undo(batch)
@@ -472,7 +476,7 @@ class Scheduler:
         if others or last.background:
             self._give_way(last)
         else:
-            self._end(last, self._too_long(last, len(self.ledger.tokens(last.runs[0].seq))))
+            self._end(last, too_long(last, len(self.ledger.tokens(last.runs[0].seq)), self._llama.n_ctx))
 
     def _fail(self, batch: Batch, reason: str) -> None:
         self._failures += 1
@@ -489,11 +493,3 @@ class Scheduler:
         if busy != self._busy:
             self._busy = busy
             self._on_busy(busy)
-
-
-def _why(known: bool, evicted: bool, reused: int, base: int) -> Why:
-    if evicted:
-        return "evicted"
-    if not known:
-        return "first_use"
-    return "typed" if reused >= base else "base_changed"

@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from lsp import paths
+from lsp.engine.config import Adapter
 from lsp.engine.ledger import Held, Ledger, common_prefix
 from lsp.errors import MidlineError
 
@@ -56,6 +57,7 @@ class _Record(msgspec.Struct, frozen=True):
     bytes: int
     digest: str
     saved: float
+    adapters: tuple[Adapter, ...] = ()
 
 
 class Snapshots:
@@ -71,7 +73,7 @@ class Snapshots:
         self._memory = memory
         self._ledger = ledger
         self._folder = paths.cache_dir() / "kv" / hashlib.sha256(identity.encode()).hexdigest()[:16]
-        self._saved: dict[str, list[int]] = {}  # tokens on disk, by key
+        self._saved: dict[str, tuple[tuple[Adapter, ...], list[int]]] = {}  # adapters and tokens on disk, by key
         self.tokens_restored = 0
 
     def restore(self) -> int:
@@ -89,7 +91,7 @@ class Snapshots:
                 _remove(file)
                 continue
             room -= len(tokens)
-            self._saved[record.key] = tokens
+            self._saved[record.key] = record.adapters, tokens
             self.tokens_restored += len(tokens)
         return self.tokens_restored
 
@@ -110,7 +112,8 @@ class Snapshots:
         """How many of a sequence's tokens a restart would have to compute."""
         if len(held.tokens) < MIN_TOKENS or not held.key:
             return 0
-        return len(held.tokens) - common_prefix(self._saved.get(held.key, []), held.tokens)
+        adapters, tokens = self._saved.get(held.key, ((), []))
+        return len(held.tokens) - (common_prefix(tokens, held.tokens) if adapters == held.adapters else 0)
 
     def _save(self, held: Held) -> bool:
         target = self._folder / f"{hashlib.sha256(held.key.encode()).hexdigest()[:32]}.json"
@@ -121,11 +124,11 @@ class Snapshots:
                 raise OSError("llama.cpp could not write it")
             temporary.chmod(0o600)
             size = temporary.stat().st_size
-            record = _Record(held.key, len(held.tokens), size, _digest(temporary), time.time())
+            record = _Record(held.key, len(held.tokens), size, _digest(temporary), time.time(), held.adapters)
             # The record goes first: one whose file is another than it says is removed at the next start.
             _write(target, msgspec.json.encode(record))
             temporary.replace(target.with_suffix(".kv"))
-            self._saved[held.key] = list(held.tokens)
+            self._saved[held.key] = held.adapters, list(held.tokens)
             self._trim()
         except (OSError, MidlineError) as error:
             # A full disk, or a cache folder that can't be written: the next start computes what it needs.
@@ -141,7 +144,7 @@ class Snapshots:
                 return None
         except OSError:
             return None
-        seq = self._ledger.reserve(record.key)
+        seq = self._ledger.reserve(record.key, record.adapters)
         tokens = self._memory.load_file(seq, data)
         if len(tokens) != record.tokens:
             self._memory.cut(seq, 0)

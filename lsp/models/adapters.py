@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from lsp.engine.config import Adapter
+from lsp.engine.config import MAX_ADAPTERS, Adapter
 from lsp.errors import MidlineError
 from lsp.models.header import Header, Tensor, read_header
 from lsp.paths import adapters_dir
@@ -45,6 +45,8 @@ def resolve(named: Sequence[str], model: Path) -> tuple[Adapter, ...]:
     Raises:
         MidlineError: there is no such adapter, or it doesn't fit.
     """
+    if len(named) > MAX_ADAPTERS:
+        raise MidlineError(f"`model.adapters` names {len(named)} adapters.", f"Name {MAX_ADAPTERS} at most.")
     found = [_found(entry) for entry in named]
     for file, _ in found:
         _check(file, _file(model))
