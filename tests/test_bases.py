@@ -8,15 +8,18 @@ import zlib
 from dataclasses import replace
 
 import pytest
+from test_fim_prompt import as_told
 
 from lsp.completion import bases as module
 from lsp.completion.bases import MAX_PLACES, Budget, DocumentBases
+from lsp.completion.layout import LAYOUTS
 from lsp.completion.pieces import ContextPiece
-from lsp.completion.prompt import Base
+from lsp.completion.prompt import Base, make_base, match
 from lsp.documents import Cursor
 from lsp.engine.client import Generation
 from lsp.engine.ledger import Ledger
 from lsp.engine.protocol import Done, Failed, Priority, Segment, Special, Text, Usage
+from lsp.models.fim import LayoutName
 
 URI = "file:///a.py"
 
@@ -220,6 +223,42 @@ async def test_what_the_engine_still_holds_is_taken_over() -> None:
     assert found is not None
     assert (found[0].key, found[0].base) == (f"{URI}#7", base)
     assert bases.start(at(300), 300)[0].key == f"{URI}#8"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+async def test_in_every_layout_what_the_engine_holds_serves_on(layout: LayoutName) -> None:
+    """With what was typed and generated behind the base, as a sequence holds it."""
+    engine, shelf = Recorder(), Shelf(piece("other"))
+    cursor = at(100)
+    made = replace(make_base(cursor, 2000), context=shelf.pieces, mark="#")
+    fitting = match(cursor, made)
+    assert fitting is not None
+    told = as_told(made.segments(fitting.middle + " + generated()", layout))
+    engine.held = {f"{URI}#3": told}
+    bases = DocumentBases(URI, engine, layout, lambda: Budget(300, 3000, 900), shelf)
+    await bases.recall()
+    found = bases.find(at(100, typed=" + x"))
+    assert found is not None
+    place, fits = found
+    assert (place.key, place.computed, fits.exact) == (f"{URI}#3", True, True)
+    assert place.base.shown == made.shown
+    # What is asked next begins with what is held.
+    asked = place.base.segments(fits.middle, layout)
+    assert "".join(map(shown, asked)).startswith("".join(map(shown, told)).removesuffix(" + generated()"))
+
+
+def shown(segment: Segment) -> str:
+    return segment.text if isinstance(segment, Text) else repr(segment)
+
+
+async def test_with_the_suffix_first_words_right_of_the_cursor_have_a_base_of_their_own() -> None:
+    engine = Recorder()
+    bases = DocumentBases(URI, engine, "spm_middle", lambda: Budget(300, 3000, 900))
+    lasting, _ = bases.start(at(100), 2000)
+    within = at(100, typed=" + ")
+    place, found = bases.start(replace(within, text=within.prefix + "word" + within.suffix), 300)
+    assert found.exact
+    assert place.base.chars <= 300 < lasting.base.chars, "little is computed while somebody waits"
 
 
 async def test_words_right_of_the_cursor_cost_the_suffix_and_take_no_lasting_place() -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_struct
+from tiny_gguf import write_tiny_gguf
 
 from lsp.completion.completer import Completer
 from lsp.completion.completion import Completion
+from lsp.completion.selftest import Result, Score, keep
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor
 from lsp.engine.client import Generation
-from lsp.engine.protocol import Cancel, Done, Failed, Priority, Segment, State, Token, Usage
+from lsp.engine.protocol import Cancel, Done, Failed, ModelFacts, Priority, Segment, Special, State, Token, Usage
 from lsp.errors import MidlineError
 
 URI = "file:///a.py"
@@ -316,3 +321,33 @@ async def test_the_model_is_not_asked_while_the_user_types_on(engine: Engine, as
     assert first.cancelled() or not first.done()
     await engine.write("umber\n")
     assert (await second).text == "umber"
+
+
+async def test_prompts_are_in_the_layout_of_the_model_that_the_engine_tells(empty_home: Path, tmp_path: Path) -> None:
+    """Also where it tells it late, and where a self-test finds another."""
+    about = ModelFacts("m", str(tmp_path / "m.gguf"), "", 1, 1, True, "spm", False, False, False)
+
+    class Telling(Engine):
+        prompts: list[list[str]]
+
+        def generate(self, key: str, prompt: list[Segment], **options: Any) -> Generation:
+            self.prompts.append([segment.name for segment in prompt if isinstance(segment, Special)])
+            return super().generate(key, prompt, **options)
+
+    engine = Telling()
+    engine.prompts = []
+    completer = Completer(engine, "m", CompletionStats())
+    for state in (State("starting"), State("ready", model=about)):
+        engine.state = state
+        await completer.warm_up(at(""))
+        await settle()
+    assert engine.prompts[0] == ["bos", "prefix", "suffix", "middle"]
+    assert engine.prompts[-1] == ["bos", "suffix", "prefix"]
+
+    write_tiny_gguf(tmp_path / "m.gguf", "full")
+    unsure = replace_struct(about, layout="psm", layouts=("psm", "spm_middle"))
+    engine.state = State("ready", model=unsure)
+    keep(unsure, Result("spm_middle", {"psm": Score(1, 0), "spm_middle": Score(9, 9)}))
+    await completer.warm_up(at(""))
+    await settle()
+    assert engine.prompts[-1] == ["bos", "suffix", "prefix", "middle"]

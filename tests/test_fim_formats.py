@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from reuse_support import Rig, load
+from hypothesis import example, given
+from hypothesis import strategies as st
+from reuse_support import PokedLlama, Rig, load
 from tiny_gguf import NORMAL, USER_DEFINED, Kind, write_tiny_gguf
 
 from lsp.choice import engine_config
@@ -59,6 +61,7 @@ class Format:
 QWEN = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>")
 STARCODER = ("<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>", "<reponame>")
 DEEPSEEK = ("<｜fim▁hole｜>", "<｜fim▁begin｜>", "<｜fim▁end｜>")
+CODESTRAL = ("[PREFIX]", "[MIDDLE]", "[SUFFIX]")
 FORMATS = (
     Format("Qwen2.5-Coder 7B", "Qwen-Coder", QWEN, "psm", "<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>"),
     Format("Qwen3-Coder 30B A3B", "Qwen-Coder", QWEN, "psm", "<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>"),
@@ -128,12 +131,12 @@ FORMATS = (
     Format(
         "Codestral 22B v0.1",
         "Codestral",
-        ("[PREFIX]", "[MIDDLE]", "[SUFFIX]"),
+        CODESTRAL,
         "spm_spaced",
         "<s>[SUFFIX]S[PREFIX] P",
         spaced=True,
     ),
-    Format("Codestral 2501", "Codestral", ("[PREFIX]", "[MIDDLE]", "[SUFFIX]"), "spm", "[SUFFIX]S[PREFIX]P"),
+    Format("Codestral 2501", "Codestral", CODESTRAL, "spm", "[SUFFIX]S[PREFIX]P"),
     Format(
         "aiXcoder 7B",
         "aiXcoder",
@@ -250,11 +253,28 @@ def test_a_file_that_spells_the_tokens_is_only_text(form: Format, sort: int, tmp
     llama.close()
 
 
-@pytest.mark.parametrize("text", ["x", " x", "", "\n", "    return", "☺", "中é", "a\0b"])
-def test_no_space_is_put_before_a_text(text: str, tmp_path: Path) -> None:
-    llama = load(write_tiny_gguf(tmp_path / "m.gguf", "full", spaced=True), n_ctx=256, n_seq=1)
-    assert b"".join(llama.vocabulary.pieces[token] for token in llama.tokenize(text)).decode() == text
+@pytest.fixture(scope="module", params=[False, True], ids=["bytes", "sentencepiece"])
+def marked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PokedLlama]:
+    """A model with tokens that llama.cpp finds in any text."""
+    path = tmp_path_factory.mktemp("model") / "m.gguf"
+    write_tiny_gguf(path, "full", fim=CODESTRAL, fim_type=USER_DEFINED, spaced=request.param)
+    llama = load(path, n_ctx=256, n_seq=1)
+    yield llama
     llama.close()
+
+
+TEXTS = st.lists(st.sampled_from([*CODESTRAL, " ", "    return", "\n", "☺"]) | st.text(max_size=5)).map("".join)
+
+
+@given(TEXTS)
+@example("☺")
+@example(" x")
+@example("[PREFIX][PREFIX]")
+def test_tokens_are_the_text_and_nothing_else(marked: PokedLlama, text: str) -> None:
+    tokens = marked.tokenize(text)
+    wanted = text.replace("▁", " ") if marked.facts.layout.endswith("spaced") else text  # to SentencePiece, the same
+    assert b"".join(marked.vocabulary.pieces[token] for token in tokens).decode() == wanted
+    assert not set(tokens) & marked.vocabulary.eog
 
 
 @pytest.mark.parametrize("kind", ["sliding", "recurrent"])
@@ -298,7 +318,7 @@ def test_without_a_telling_name_the_layouts_are_to_be_tried() -> None:
     assert (fim.layouts, fim.sure) == (("psm", "mellum"), False)
     assert detect(known(*STARCODER), {}, "llama Mellum 4b") != fim
     # Tokens of Mistral's vocabularies; whether a model uses them is another question.
-    nemo = detect(known("[PREFIX]", "[MIDDLE]", "[SUFFIX]"), {}, "llama Mistral Nemo Instruct", spaced=False)
+    nemo = detect(known(*CODESTRAL), {}, "llama Mistral Nemo Instruct", spaced=False)
     assert nemo is not None
     assert (nemo.layouts, nemo.sure) == (("spm",), False)
 
