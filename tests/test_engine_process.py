@@ -150,7 +150,7 @@ async def test_a_client_that_vanishes_in_mid_stream(config: EngineConfig) -> Non
         connection = await connect(config)
         assert connection
         reader, writer = connection
-        writer.write(encode(Generate(1, "theirs", PROMPT, max_tokens=8000)))
+        writer.write(encode(Generate(1, "theirs", PROMPT, max_tokens=4000)))
         while b'"token"' not in await asyncio.wait_for(reader.readline(), DEADLINE):
             pass
         writer.transport.abort()
@@ -218,7 +218,7 @@ async def test_a_killed_engine_fails_its_requests_and_comes_back(config: EngineC
     async with connected(config) as (client, states):
         killed = client.state.pid
         os.kill(killed, signal.SIGSTOP)  # so that the request is pending for sure
-        generation = client.generate("some file", PROMPT, max_tokens=8000)
+        generation = client.generate("some file", PROMPT, max_tokens=4000)
         os.kill(killed, signal.SIGKILL)
         with pytest.raises(MidlineError, match="stopped unexpectedly"):
             await asyncio.wait_for(anext(aiter(generation)), DEADLINE)
