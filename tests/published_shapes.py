@@ -10,11 +10,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import gguf
 import numpy as np
 
 _TYPES = gguf.GGMLQuantizationType
+Described: TypeAlias = tuple[str, tuple[int, ...], str]
 
 
 @dataclass(frozen=True)
@@ -232,9 +234,6 @@ def _add_latent(writer: gguf.GGUFWriter, latent: tuple[int, int, int, int, int])
     writer.add_key_length_mla(plain + turned)
     writer.add_value_length_mla(value)
     writer.add_rope_dimension_count(turned)
-
-
-Described = tuple[str, tuple[int, ...], str]
 
 
 def _tensors(model: Published) -> Iterator[Described]:
