@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from lsp.completion.layout import LAYOUTS, Parts
-from lsp.completion.selftest import GAPS
+from lsp.completion.selftest import GAPS, Gap
 from lsp.engine.remote.address import UnreachableError, find_address
 from lsp.engine.remote.config import RemoteConfig
 from lsp.engine.remote.key import find_key
@@ -87,10 +87,8 @@ async def way_to_infill(server: Server, facts: Facts, wire: Wire) -> Way:
     reason = "nothing tells how"
     for way in facts.ways:
         try:
-            filled = [await fills(server, way, gap.before, gap.after, gap.answer) for gap in _GAPS]
-        except UnreachableError:
-            raise
-        except MidlineError as error:
+            filled = [await fills(server, way, gap) for gap in _GAPS]
+        except RefusedError as error:  # it doesn't know this way
             reason = error.message.removeprefix(wire.address.origin).strip(" .")
             continue
         if sum(filled) >= _ENOUGH:
@@ -102,15 +100,14 @@ async def way_to_infill(server: Server, facts: Facts, wire: Wire) -> Way:
     )
 
 
-async def fills(server: Server, way: Way, before: str, after: str, answer: str) -> bool:
-    """Whether the model writes ``answer`` in a gap."""
-    prompt = LAYOUTS[way.layout].write(Parts(before, after, ""))
+async def fills(server: Server, way: Way, gap: Gap) -> bool:
+    """Whether the model writes what a gap wants."""
+    prompt = LAYOUTS[way.layout].write(Parts(gap.above, gap.after, gap.before))
+    task = Task(prompt, max_tokens=len(gap.answer), heal=True, way=way)
     written = ""
-    async with aclosing(server.stream(Task(prompt, max_tokens=len(answer), way=way), Outcome())) as pieces:
+    async with aclosing(server.stream(task, Outcome())) as pieces:
         async for piece in pieces:
             written += piece.text
-            if written.lstrip().startswith(answer):
-                return True
-            if not answer.startswith(written.lstrip()):
-                return False
-    return False
+            if not gap.answer.startswith(written):
+                break
+    return written.startswith(gap.answer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -28,11 +28,11 @@ from lsp.engine.remote.server import (
     context_of,
     harmless,
     messages_of,
+    spelled_families,
     written,
 )
 from lsp.engine.remote.texts import healed, without_opening
 from lsp.engine.remote.wire import Wire
-from lsp.models.fim import FAMILIES, Mark
 
 _PROBABILITIES = 5
 # In a template, what stands before, between and behind the parts, as in {{ .Prompt }}<|fim_suffix|>{{ .Suffix }}.
@@ -172,11 +172,9 @@ def way_of(template: str) -> Way | None:
     """How a model's template infills, where that is a way that is known; else the server does it."""
     for before, between, after in _GAP.findall(template):
         found = (before.strip(), between.strip(), after.strip())
-        for family in FAMILIES:
-            marks: Mapping[Mark, str] = {mark: text.lstrip("▁") for mark, text in family.marks.items()}
-            parts = marks.get("prefix", ""), marks.get("suffix", ""), marks.get("middle", "")
-            if found == parts:
-                return Way("psm", marks)
+        for family in spelled_families():
+            if found == tuple(family.marks.get(mark, "") for mark in ("prefix", "suffix", "middle")):
+                return Way("psm", family.marks)
     return None
 
 

@@ -26,11 +26,11 @@ from lsp.engine.remote.server import (
     context_of,
     harmless,
     messages_of,
+    spelled_families,
     written,
 )
 from lsp.engine.remote.texts import healed, without_opening
 from lsp.engine.remote.wire import RefusedError, Wire
-from lsp.models.fim import FAMILIES
 
 # Families tried on a model whose name tells nothing: more would keep a server busy for a guess.
 _MOST_WAYS = 6
@@ -178,10 +178,11 @@ class OpenAi:
 
 def ways_by_name(model: str) -> tuple[Way, ...]:
     """Ways to infill that are worth trying: those of the model's family, else of all; the server's own at last."""
-    known = [family for family in FAMILIES if family.is_known(model)]
+    families = spelled_families()
+    known = [family for family in families if family.is_known(model)]
     ways: dict[tuple[str, ...], Way] = {}
-    for family in known or FAMILIES:
-        marks = {mark: text.lstrip("▁") for mark, text in family.marks.items()}
+    for family in known or families:
+        marks = family.marks
         for layout in family.layouts[: 1 if known else 2]:
             ways.setdefault((layout, marks["prefix"], marks["suffix"], marks.get("middle", "")), Way(layout, marks))
     return (*list(ways.values())[:_MOST_WAYS], Way("psm"))

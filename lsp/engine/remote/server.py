@@ -11,7 +11,7 @@ from lsp.completion.layout import LAYOUTS, Parts
 from lsp.engine.protocol import ChatFacts, Control, Segment, Special, Text
 from lsp.engine.remote.wire import Wire
 from lsp.errors import MidlineError
-from lsp.models.fim import TEXTS, LayoutName, Mark
+from lsp.models.fim import FAMILIES, TEXTS, Family, LayoutName, Mark
 
 # Where a server doesn't say how long its context is: what Ollama and others give a model by default.
 ASSUMED_CONTEXT = 4096
@@ -181,6 +181,11 @@ def harmless(text: str) -> str:
 
 
 _MARK = re.compile("|".join(re.escape(text.lstrip("▁")) for text in sorted(TEXTS, key=len, reverse=True)))
+
+
+def spelled_families() -> list[Family]:
+    """The families whose tokens stand in a text as they are: SentencePiece's (``▁<PRE>``) don't, nor their spaces."""
+    return [family for family in FAMILIES if not any("▁" in text for text in family.marks.values())]
 
 
 def context_of(told: object, asked: int = 0) -> int:

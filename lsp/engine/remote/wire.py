@@ -215,10 +215,10 @@ class Wire:
             cause = cause.__cause__ or cause.__context__
         return self._away("can't be reached")
 
-    def failed(self, said: object) -> MidlineError:
+    def failed(self, said: object) -> RefusedError:
         """For an error that a stream tells of."""
         told = said.get("message", said) if isinstance(said, dict) else said
-        return MidlineError(f"{self.address.origin} failed: {self.quoted(str(told))}.")
+        return RefusedError(f"{self.address.origin} failed: {self.quoted(str(told))}.", "", httpx.codes.OK)
 
     def broken(self) -> MidlineError:
         """For a stream that ended before its last message."""
