@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -11,7 +12,8 @@ from lsp.api.models import Models, Served, split_name
 from lsp.api.refused import RefusedError
 from lsp.api.stops import Stops, read_stops
 from lsp.api.toolcalls import Called, ToolCalls
-from lsp.api.workspaces import Workspace, Workspaces
+from lsp.api.workspaces import Workspace, Workspaces, footnotes
+from lsp.chat.sources import Source
 from lsp.chat.templates import Turn
 from lsp.chat.thinking import Kind, Thinking
 from lsp.completion.prompt import CHARS_PER_TOKEN, Base
@@ -136,15 +138,16 @@ class Desk:
         engine = await model.engine()
         asked = list(turns)
         written = asked.pop().text if len(asked) > 1 and asked[-1].role == "assistant" and not asked[-1].calls else ""
+        sources: Sequence[Source] = ()
         if workspace:
-            asked = await workspace.told(asked, engine.state)
+            asked, sources = await workspace.told(asked, engine.state)
         prompt = await model.prompt(asked, tools.offered)
         forced = await self._forced(model, tools)
         begun: list[Segment] = [Text(written)] if written else [Control(forced)] if forced else []
         thinking = Thinking(prompt.thinking and not begun)
-        return self._generate(
-            model, engine, [*prompt.segments, *begun], limits, thinking, ToolCalls(tools.names, forced)
-        )
+        calls = ToolCalls(tools.names, forced)
+        events = self._generate(model, engine, [*prompt.segments, *begun], limits, thinking, calls)
+        return _with_footnotes(events, sources) if sources else events
 
     async def _forced(self, model: Served, tools: Tools) -> str:
         """How an answer begins that has to call a tool."""
@@ -223,6 +226,18 @@ class Desk:
                     yield event
             finally:
                 generation.cancel()
+
+
+async def _with_footnotes(events: Events, sources: Sequence[Source]) -> Events:
+    """An answer, and where the sources are that it cites."""
+    text = ""
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Piece) and event.kind == "answer":
+                text += event.text
+            if isinstance(event, End) and (notes := footnotes(text, sources)):
+                yield Piece(notes)
+            yield event
 
 
 def _most_tokens(wanted: int | None, prompt: str, n_ctx: int) -> int:

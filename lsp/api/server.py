@@ -114,7 +114,8 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
         ws="none",
         lifespan="on",
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):  # how it is usually ended
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _raise_file_limit() -> None:

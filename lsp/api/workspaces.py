@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.keeper import Freshness
 from lsp.api.refused import RefusedError
+from lsp.chat.answer import OPENING
 from lsp.chat.context import gather
 from lsp.chat.desk import context_chars
 from lsp.chat.library import Library
-from lsp.chat.sources import question_with
+from lsp.chat.sources import Source, numbered, question_with
 from lsp.chat.templates import Turn
 from lsp.completion.context import WorkspaceContext
 from lsp.completion.recent import RecentEdits
 from lsp.engine.protocol import State
 from lsp.indexing import WorkspaceIndex
+from lsp.searching import INDEXING_SECONDS
 from lsp.terminal import settings_for, tell
 
 # What earlier questions were told, so that a conversation goes on with the prompt that it began with.
 _MOST_TOLD = 256
+_CITED = re.compile(r"\[(\d{1,3})\](?![(:])")
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A question as the model reads it, and the sources that it read with it first."""
+
+    text: str
+    fresh: Sequence[Source] = ()
 
 
 class Workspace:
@@ -30,10 +45,10 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._settings, self._privacy = settings_for(folder)
-        self._index = WorkspaceIndex(lambda freshness: None, tell)
-        self._opened = False
+        self._index = WorkspaceIndex(self._on_index, tell)
         self._opening = asyncio.Lock()
-        self._told: OrderedDict[bytes, str] = OrderedDict()
+        self._settled = asyncio.Event()
+        self._told: OrderedDict[bytes, _Told] = OrderedDict()
         self.context = WorkspaceContext(RecentEdits(), lambda: self._index.index, folder, self._privacy.covers)
 
     def file(self, path: str) -> Path:
@@ -47,48 +62,60 @@ class Workspace:
             raise RefusedError("This file is outside of the workspace, or `privacy.exclude` names it.", status=403)
         return file
 
+    def _on_index(self, freshness: Freshness) -> None:
+        if freshness.state in ("ready", "failed"):
+            self._settled.set()
+
     async def open(self) -> None:
-        """Open its index, which is brought up to date in the background.
+        """Open its index, and wait a while until it is up to date; it is kept so in the background.
 
         Raises:
             MidlineError: there can be none.
         """
         async with self._opening:
-            if not self._opened:
-                await self._index.configure(self.folder, self._settings)
-                self._opened = True
+            await self._index.configure(self.folder, self._settings)
+        if self._index.index is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._settled.wait(), INDEXING_SECONDS)
 
-    async def told(self, turns: Sequence[Turn], state: State) -> list[Turn]:
-        """``turns`` with sources before each question: newly found for the last one, as they were for those before.
+    async def told(self, turns: Sequence[Turn], state: State) -> tuple[list[Turn], list[Source]]:
+        """``turns`` with sources before each question, and all of these sources.
+
+        They are looked for where the last turn is a question; before earlier ones stands what stood there then.
 
         Raises:
             MidlineError: a mention in the question stands for nothing.
         """
-        seen = hashlib.blake2b()
         found: list[Turn] = []
-        last = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=-1)
+        sources: list[Source] = []
+        seen = hashlib.blake2b()
         for i, turn in enumerate(turns):
             seen.update(f"{turn.role}\0{len(turn.text)}\0{turn.text}".encode(errors="replace"))
             if turn.role == "user":
                 key = seen.digest()
-                text = self._told.get(key, turn.text)
-                if i == last and key not in self._told:
-                    text = await asyncio.to_thread(self._question, turn.text, state, follow_up=i > 1)
-                    self._told[key] = text
-                    if len(self._told) > _MOST_TOLD:
-                        self._told.popitem(last=False)
-                turn = Turn("user", text)
+                if key not in self._told and i == len(turns) - 1:
+                    read = [one.text for one in found]
+                    self._keep(key, await asyncio.to_thread(self._question, turn.text, state, sources, read))
+                told = self._told.get(key, _Told(turn.text))
+                sources += told.fresh
+                turn = Turn("user", told.text)
             found.append(turn)
-        return found
+        # What to do with sources a small model learns from an example, unless the client tells it what to do.
+        return ([*OPENING, *found] if sources and found[0].role != "system" else found), sources
 
-    def _question(self, text: str, state: State, *, follow_up: bool) -> str:
-        index = self._index
+    def _keep(self, key: bytes, told: _Told) -> None:
+        self._told[key] = told
+        if len(self._told) > _MOST_TOLD:
+            self._told.popitem(last=False)
+
+    def _question(self, text: str, state: State, earlier: Sequence[Source], read: Sequence[str]) -> _Told:
+        index, options = self._index, self._settings.chat
         library = Library(index.index, self.folder, self._privacy.covers, index.documents, index.packages)
-        chars = context_chars(state, self._settings.chat)
-        gathered = gather(
-            text, library, None, chars, follow_up=follow_up, search=self._settings.chat.context_seconds > 0
-        )
-        return question_with(gathered.sources, text)
+        chars, search = context_chars(state, options), options.context_seconds > 0
+        gathered = gather(text, library, None, chars, follow_up=len(read) > 1, search=search)
+        fresh, again = numbered(gathered.sources, earlier, read)
+        return _Told(question_with(fresh, text, again), fresh)
 
     async def close(self) -> None:
         """Let go of the index."""
@@ -132,3 +159,11 @@ class Workspaces:
         """Let go of all."""
         for one in self._known.values():
             await one.close()
+
+
+def footnotes(answer: str, sources: Sequence[Source]) -> str:
+    """What the numbers in an answer stand for, a line each; empty where it has none."""
+    places = {one.number: f"{one.path}:{one.start_line}-{one.end_line}" for one in sources}
+    cited = dict.fromkeys(int(number) for number in _CITED.findall(answer))
+    lines = [f"[{number}] {places[number]}" for number in cited if number in places]
+    return "\n\n" + "\n".join(lines) if lines else ""
