@@ -176,7 +176,8 @@ class LlamaServer:
         wanted = [*TEXTS, *ends]
         found = await self._tokenized(" ".join(wanted), special=True)
         pieces = {token.text: token.id for token in found}
-        spelled = {text: pieces.get(text.replace("▁", " ").encode()) for text in wanted}
+        # SentencePiece shows its ▁ as a space.
+        spelled = {text: pieces.get(text.encode(), pieces.get(text.replace("▁", " ").encode())) for text in wanted}
         self._ids = {text: token for text, token in spelled.items() if token is not None and len(text) > 2}
         self._ends = frozenset(self._ids.values())
         plain = await self._tokenized("a", special=False)

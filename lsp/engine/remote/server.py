@@ -185,7 +185,7 @@ _MARK = re.compile("|".join(re.escape(text.lstrip("▁")) for text in sorted(TEX
 
 def spelled_families() -> list[Family]:
     """The families whose tokens stand in a text as they are: SentencePiece's (``▁<PRE>``) don't, nor their spaces."""
-    return [family for family in FAMILIES if not any("▁" in text for text in family.marks.values())]
+    return [family for family in FAMILIES if not any(text.startswith("▁") for text in family.marks.values())]
 
 
 def context_of(told: object, asked: int = 0) -> int:
