@@ -51,12 +51,14 @@ def plan_for(settings: Settings, machine: Machine, models: Sequence[str] = ()) -
     named = models or [settings.model.completion, settings.model.chat]
     wanted = []
     for index, name in enumerate(dict.fromkeys(name for name in named if name)):
-        model = store.find(name, settings.model.folders)
-        shape = shape_of(read_header(model.path))
+        path = Path(name).expanduser()
+        if not path.is_file():  # a name; of a file, the header is all that is needed
+            path = store.find(name, settings.model.folders).path
+        shape = shape_of(read_header(path))
         purpose: Purpose = "completion" if index == 0 else "chat"
         wanted.append(
             Wanted(
-                model.name,
+                path.stem,
                 purpose if shape.cached else "embedding",
                 shape,
                 n_ctx=settings.model.n_ctx,

@@ -15,7 +15,6 @@ from typing import TypeAlias
 import gguf
 import numpy as np
 
-_TYPES = gguf.GGMLQuantizationType
 Described: TypeAlias = tuple[str, tuple[int, ...], str]
 
 
@@ -209,12 +208,12 @@ def write_published(path: Path, model: Published) -> Path:
         _add_latent(writer, model.latent)
     size = 0
     for name, shape, kind in _tensors(model):
-        blocks, block_bytes = gguf.GGML_QUANT_SIZES[_TYPES[kind]]
+        blocks, block_bytes = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
         count = int(np.prod(shape)) // blocks * block_bytes
         # The writer takes quantized shapes as bytes, the slowest dimension first.
         stored = (*shape[:0:-1], shape[0] // blocks * block_bytes) if blocks > 1 else shape[::-1]
         dtype = np.dtype(np.uint8) if blocks > 1 else np.dtype(np.float32)
-        writer.add_tensor_info(name, stored, dtype, count, raw_dtype=_TYPES[kind])
+        writer.add_tensor_info(name, stored, dtype, count, raw_dtype=gguf.GGMLQuantizationType[kind])
         size += -(-count // 32) * 32
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -124,7 +124,8 @@ class _Planner:
         models = [self._planned(one, choice) for one, choice in zip(wanted, choices, strict=True)]
         for model in models:
             self._steps.append(_sentence(model))
-        return Plan(tuple(models), tuple(self._steps), self._judge_ram(models))
+        fits = self._judge_ram(models)
+        return Plan(tuple(models), tuple(self._steps), fits)
 
     def _say_machine(self) -> None:
         ram = f"{_size(self._machine.ram_bytes)} of main memory"
