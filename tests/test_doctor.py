@@ -115,7 +115,7 @@ def test_a_model_that_cannot_fill_in(empty_home: Path, tmp_path: Path, checks: C
     found = checks(1)
     assert broken(found) == {"model", "fim"}
     assert "fill-in-the-middle" in found["model"]["detail"]
-    assert DEFAULT_MODEL.name in found["model"]["cure"]
+    assert "midline model recommend" in found["model"]["cure"]
 
 
 def test_a_home_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checks: Checks) -> None:
