@@ -189,3 +189,12 @@ async def test_what_a_server_tells_of_its_cache_is_counted() -> None:
         tokens = [token async for token in generation]
         assert [(token.text, token.logprob) for token in tokens] == [(" * b", -0.5)]
         assert (generation.usage.tokens_evaluated, generation.usage.tokens_reused) == (3, 37)
+
+
+async def test_the_speed_of_a_server_that_doesnt_tell_is_seen_from_what_is_prepared() -> None:
+    async with scripted(Ollama(QWEN, ["insert", "infill"])) as server, remote(server.url) as engine:
+        assert (await ready(engine)).prefill_per_second == 0
+        generation = engine.generate("file", gap("x = 1\n" * 200, "", ""), max_tokens=0, priority="anchor")
+        assert [token async for token in generation] == []
+        assert 0 < engine.state.prefill_per_second < 10_000_000
+        assert generation.usage.tokens_evaluated == 0

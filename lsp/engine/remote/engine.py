@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from lsp.completion.prompt import CHARS_PER_TOKEN
 from lsp.engine.client import EngineClient, Generation
 from lsp.engine.protocol import (
     Cancel,
@@ -27,6 +28,7 @@ from lsp.engine.protocol import (
     Priority,
     Segment,
     State,
+    Text,
 )
 from lsp.engine.remote.address import UnreachableError
 from lsp.engine.remote.branches import Branches
@@ -213,9 +215,16 @@ class RemoteEngine:
         if request.max_tokens == 0:
             self._prewarmed += usage.tokens_evaluated
         if usage.tokens_evaluated >= _TELLING_TOKENS and usage.prefill_ms > 0:
-            speed = round(usage.tokens_evaluated / usage.prefill_ms * 1000, 1)
+            speed = usage.tokens_evaluated / usage.prefill_ms * 1000
+        elif request.max_tokens == 0 and not usage.tokens_evaluated:
+            # The server doesn't tell what it computed. What is prepared is mostly new to it; where it isn't, this is
+            # too much: so it falls at once, and rises slowly.
+            length = sum(len(segment.text) for segment in request.prompt if isinstance(segment, Text))
+            if length >= _TELLING_TOKENS * CHARS_PER_TOKEN and usage.prefill_ms > 0:
+                seen = length / CHARS_PER_TOKEN / usage.prefill_ms * 1000
+                speed = min(seen, 2 * speed) if speed else seen
         if self._found:
-            self.state = replace(self.state, prefill_per_second=speed, tokens_prewarmed=self._prewarmed)
+            self.state = replace(self.state, prefill_per_second=round(speed, 1), tokens_prewarmed=self._prewarmed)
 
     # -- the server, there and away --------------------------------------------------------------------------------
 

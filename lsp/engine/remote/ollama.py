@@ -74,7 +74,6 @@ class _Chunk(msgspec.Struct):
     done_reason: str = ""
     error: str = ""
     logprobs: list[_Choice] | None = None
-    prompt_eval_count: int = 0
     prompt_eval_duration: int = 0
 
 
@@ -162,7 +161,6 @@ class Ollama:
                     yield Piece(text, *_sure(chunk.logprobs or ()))
                 if chunk.done:
                     outcome.reason = "length" if chunk.done_reason == "length" else "eog"
-                    outcome.evaluated = chunk.prompt_eval_count
                     outcome.prefill_ms = chunk.prompt_eval_duration / 1e6
                     return
         raise self._wire.broken()
