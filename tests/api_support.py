@@ -44,6 +44,8 @@ HELLO = [{"role": "user", "content": "hello"}]
 class Scripted(FakeEngine):
     """Answers as it is told to, and keeps the generations that it gave."""
 
+    priority = "guest"
+
     def __init__(self, *answers: str, facts: ChatFacts = FACTS, fim: bool = True, n_ctx: int = 8192) -> None:
         super().__init__(*answers, facts=facts, n_ctx=n_ctx)
         model = ModelFacts("tiny", "/tiny.gguf", "", 1, 4096, fim, "psm", False, False, False)

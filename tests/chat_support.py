@@ -47,6 +47,8 @@ class FakeGeneration:
 class FakeEngine:
     """Answers with ``answers`` in turn, each a text whose pieces are its words."""
 
+    priority: Priority = "chat"
+
     def __init__(self, *answers: str, facts: ChatFacts = CHATML, n_ctx: int = 8192) -> None:
         self.answers = list(answers)
         self.facts = facts
@@ -77,7 +79,7 @@ class FakeEngine:
         movable: bool = False,
     ) -> FakeGeneration:
         assert not heal
-        assert priority == "chat"
+        assert priority == self.priority
         self.keys.append(key)
         self.prompts.append(list(prompt))
         self.limits.append(max_tokens)

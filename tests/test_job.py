@@ -13,8 +13,9 @@ def job(owner: str, number: int, priority: Priority = "completion") -> Job:
 
 
 def test_higher_priorities_go_first() -> None:
-    jobs = [job("a", 1, "warm"), job("a", 2, "anchor"), job("a", 3, "chat"), job("a", 4, "completion")]
-    assert [j.request.id for j in in_turn(jobs)] == [4, 3, 2, 1]
+    order: list[Priority] = ["warm", "guest", "anchor", "chat", "completion"]
+    jobs = [job("a", number, priority) for number, priority in enumerate(order)]
+    assert [j.request.id for j in in_turn(jobs)] == [4, 3, 2, 1, 0]
 
 
 def test_a_window_with_many_requests_does_not_hold_up_another() -> None:

@@ -125,6 +125,24 @@ def test_a_chat_waits_for_a_completion_s_prompt_and_decodes_along_with_its_answe
     assert rig.texts(completion)[0] == expected_texts(rig.requests[completion])[0]
 
 
+def test_what_another_program_asks_stands_still_beside_a_completion_and_decodes_along_with_a_chat() -> None:
+    rig = Rig(n_ctx=2000)
+    guest = rig.submit("f", "api", max_tokens=100, priority="guest")
+    while not rig.told[guest]:
+        rig.step()
+    said = len(rig.told[guest])
+    completion = rig.submit(LONG, "file", max_tokens=8)
+    while completion in rig.open:
+        rig.step()
+    assert len(rig.told[guest]) == said
+    chat = rig.submit("ab", "chat", max_tokens=8, priority="chat")
+    while chat in rig.open:
+        rig.step()
+    assert len(rig.told[guest]) > said
+    rig.run()
+    assert rig.texts(guest)[0] == expected_texts(rig.requests[guest])[0]
+
+
 def test_another_warm_up_does_not_interrupt() -> None:
     rig = Rig()
     rig.submit(LONG, "warm", max_tokens=0, priority="warm")

@@ -219,7 +219,7 @@ class Desk:
                 segments,
                 max_tokens=_most_tokens(limits.tokens, whole, engine.state.n_ctx),
                 heal=False,
-                priority="chat",
+                priority="guest",
             )
             try:
                 async for event in _read(generation, Stops(limits.stops), thinking, calls or ToolCalls(())):

@@ -22,7 +22,7 @@ _HEAD = 500
 
 
 class _BehindTheEditor:
-    """An engine whose completions wait for the editor's: they have the rank of a chat."""
+    """An engine whose completions, and what prepares them, wait for the editor's."""
 
     def __init__(self, engine: EngineClient) -> None:
         self._engine = engine
@@ -40,7 +40,7 @@ class _BehindTheEditor:
         branches: int = 1,
         priority: Priority = "completion",
     ) -> Generation:
-        rank: Priority = "chat" if priority == "completion" else priority
+        rank: Priority = "warm" if priority == "warm" else "guest"
         return self._engine.generate(key, prompt, max_tokens=max_tokens, branches=branches, priority=rank)
 
     def forget(self, key: str) -> None:

@@ -28,8 +28,9 @@ Batch = list[tuple[Job, Run, int]]
 def compose(jobs: list[Job], ledger: Ledger, *, cuttable: bool) -> Batch:
     """The runs to serve next.
 
-    The highest rank has the batch. While it only decodes, lower ranks that users watch decode along: a step for
-    three sequences costs little more than for one, and so typing never starves a chat.
+    The highest rank has the batch. While it only decodes, lower ranks that somebody watches decode along: a step for
+    three sequences costs less than three, and so typing never starves a chat. What other programs ask stands still
+    while a completion is written: the user sees nothing of it but the delay.
 
     Args:
         jobs: those under way, the most urgent first, at least one; all with the same adapters.
@@ -39,10 +40,11 @@ def compose(jobs: list[Job], ledger: Ledger, *, cuttable: bool) -> Batch:
     rank = jobs[0].rank
     runs = [(job, run) for job in jobs if job.rank == rank for run in job.open_runs]
     if all(len(run.pending) == 1 for _, run in runs):
+        along = ("chat",) if jobs[0].request.priority == "completion" else ("chat", "guest")
         runs += [
             (job, run)
             for job in jobs
-            if job.rank > rank and not job.background
+            if job.rank > rank and job.request.priority in along
             for run in job.open_runs
             if len(run.pending) == 1
         ]

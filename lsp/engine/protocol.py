@@ -24,8 +24,9 @@ MAX_BRANCHES = 16
 
 StateName = Literal["starting", "ready", "busy", "restarting", "failed", "disabled"]
 SpecialName = Mark
-# From first served to last: what a user waits for, what a user watches, and two kinds of preparation.
-Priority = Literal["completion", "chat", "anchor", "warm"]
+# From first served to last: what a user waits for, what a user watches, the preparation of what they will wait for, what
+# other programs ask (lsp/api), and preparation of what may be wanted.
+Priority = Literal["completion", "chat", "anchor", "guest", "warm"]
 # Why a prompt's token was computed: the key had no sequence yet; it had one, which was evicted; the prompt differs
 # from it before its last special token (another base); or only behind that (typing).
 Why = Literal["first_use", "evicted", "base_changed", "typed", "paused"]
