@@ -23,16 +23,17 @@ _BANDS, _ROWS = 24, 5  # texts of the likeness ALIKE share a band but one time i
 _AT_ONCE = 4_096  # runs hashed together, 4 MB
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
+Runs = NDArray[np.uint32]
 Hashes = NDArray[np.uint64]
 
 
 class Seen:
-    """The texts seen up to now; each costs 8 bytes a token."""
+    """The texts seen up to now; each costs 4 bytes a token."""
 
     def __init__(self) -> None:
         random = np.random.default_rng(1)  # any will do: it only decides what is compared
         self._factors = random.integers(0, 1 << 63, _BANDS * _ROWS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-        self._runs: list[Hashes] = []
+        self._runs: list[Runs] = []
         self._bands: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
 
     def has_like(self, text: str) -> bool:
@@ -48,23 +49,23 @@ class Seen:
         self._runs.append(runs)
         return False
 
-    def _signature(self, runs: Hashes) -> Hashes:
+    def _signature(self, runs: Runs) -> Hashes:
         """For each hash function the least value of a text's runs: multiplication and the upper half of the product."""
         least = np.full(len(self._factors), np.iinfo(np.uint64).max, np.uint64)
         for start in range(0, len(runs), _AT_ONCE):
-            hashed = runs[start : start + _AT_ONCE, None] * self._factors[None, :]
+            hashed = runs[start : start + _AT_ONCE, None].astype(np.uint64) * self._factors[None, :]
             least = np.minimum(least, (hashed >> np.uint64(32)).min(axis=0))
         return least
 
 
-def _runs(text: str) -> Hashes:
+def _runs(text: str) -> Runs:
     """The hashes of a text's runs of tokens, each once, in ascending order; of a short text, of all of it."""
     tokens = np.array([_hash(token) for token in _TOKEN.findall(text)], np.uint64)
     count = max(1, len(tokens) - _RUN + 1)
     runs = np.zeros(count, np.uint64)
     for at in range(min(_RUN, len(tokens))):
         runs = runs * np.uint64(0x9E3779B97F4A7C15) + tokens[at : at + count] + np.uint64(at)
-    return np.unique(runs)
+    return np.unique((runs >> np.uint64(32)).astype(np.uint32))
 
 
 @lru_cache(1 << 16)
@@ -72,7 +73,7 @@ def _hash(token: str) -> int:
     return crc32(token.encode("utf-8", "replace"))
 
 
-def _likeness(one: Hashes, other: Hashes) -> float:
+def _likeness(one: Runs, other: Runs) -> float:
     """Jaccard's: the share of all runs that both have."""
     shared = len(np.intersect1d(one, other, assume_unique=True))
     return shared / (len(one) + len(other) - shared)
