@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
+import { an_edit_is_decided_part_by_part, an_edit_is_previewed_and_applied } from './edits.mjs';
 import { measureKeys } from './latency.mjs';
 import {
   a_huge_file_is_left_alone,
@@ -258,45 +259,13 @@ async function code_of_an_answer_is_applied(bench) {
   await chat.getByRole('button', { name: 'Stop' }).waitFor();
   await chat.getByRole('button', { name: 'Send' }).waitFor();
   await chat.getByRole('button', { name: 'Apply…' }).first().click();
-  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
-  assert.equal(bench.read('target.py'), 'x = 1\n', 'nothing is changed before it is accepted');
+  const accept = bench.lens('Accept');
+  await accept.first().waitFor();
+  assert.equal(bench.read('target.py'), 'x = 1\n', 'nothing is saved');
   await bench.screenshot('apply');
-  await bench.page.keyboard.press('Control+Enter');
-  await bench.page.locator('.tab').filter({ hasText: 'midline: target.py' }).waitFor({ state: 'hidden' });
+  await accept.first().click();
+  await accept.first().waitFor({ state: 'hidden' });
   await bench.save('target.py', (text) => text.includes('def double') && text.includes('x = 1'));
-}
-
-async function an_edit_is_previewed_and_applied(bench) {
-  const before = 'def half(x):\n    return x / 2\n';
-  await bench.write('edited.py', before);
-  await bench.edit('edited.py', 2, 1);
-  await bench.command('midline: Edit…');
-  const input = bench.page.locator('.quick-input-widget input[type="text"]');
-  await input.waitFor();
-  await input.fill('Add a docstring: Return half of x.');
-  await bench.page.keyboard.press('Enter');
-  await bench.page.locator('.tab.active').filter({ hasText: 'midline: edited.py' }).waitFor();
-  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
-  await bench.screenshot('edit');
-  assert.equal(bench.read('edited.py'), before, 'nothing is changed before it is accepted');
-  await bench.page.locator('.editor-actions .action-label[aria-label*="Accept the Edit"]').click();
-  await bench.page.locator('.tab').filter({ hasText: 'midline: edited.py' }).waitFor({ state: 'hidden' });
-  await bench.save('edited.py', (text) => text.includes('"""'));
-  const text = bench.read('edited.py');
-  assert.match(text, /def half\(x\):/);
-  assert.match(text, /return x \/ 2/);
-  // The second one is discarded, with a key: the file stays as it is.
-  await bench.edit('edited.py', 1);
-  await bench.command('midline: Edit…');
-  await input.waitFor();
-  await input.fill('Rename the parameter x to number.');
-  await bench.page.keyboard.press('Enter');
-  await bench.page.locator('.tab.active').filter({ hasText: 'midline: edited.py' }).waitFor();
-  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
-  await bench.page.keyboard.press('Escape');
-  await bench.page.locator('.tab').filter({ hasText: 'midline: edited.py' }).waitFor({ state: 'hidden' });
-  assert.equal(bench.read('edited.py'), text);
-  return { text };
 }
 
 async function a_commit_message_is_written(bench) {
@@ -366,11 +335,10 @@ async function the_lightbulb_explains_and_fixes(bench) {
   assert.match(answer, /width|height|area/);
   await bench.edit('area.js', 3, 12);
   await bench.lightbulb(/^Fix: .*widht.*\(midline\)/);
-  await bench.page.locator('.tab.active').filter({ hasText: 'midline: area.js' }).waitFor();
-  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
-  assert.equal(bench.read('area.js'), before, 'nothing is changed before it is accepted');
-  await bench.page.keyboard.press('Control+Enter');
-  await bench.page.locator('.tab').filter({ hasText: 'midline: area.js' }).waitFor({ state: 'hidden' });
+  await bench.lens('Accept').first().waitFor();
+  assert.equal(bench.read('area.js'), before, 'nothing is saved');
+  await bench.chord('Control+k', 'y');
+  await bench.lens('Accept').first().waitFor({ state: 'hidden' });
   await bench.save('area.js', (text) => text !== before);
   const text = bench.read('area.js');
   assert.match(text, /return width \* height;/);
@@ -391,6 +359,7 @@ export const SCENARIOS = [
   chat_streams_and_cites,
   chat_is_stopped_and_kept,
   code_of_an_answer_is_applied,
+  an_edit_is_decided_part_by_part,
   an_edit_is_previewed_and_applied,
   the_lightbulb_explains_and_fixes,
   a_commit_message_is_written,

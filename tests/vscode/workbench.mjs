@@ -185,6 +185,18 @@ export class Workbench {
     await offered.click();
   }
 
+  /** Rows over lines of the text, by the text of one of their entries. */
+  lens(text) {
+    const exact = (one) => one.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/ /g, '[ \u00a0]');
+    return this.page.locator('.codelens-decoration > a, .codelens-decoration > span').filter({ hasText: new RegExp(`^\\s*${exact(text)}$`) });
+  }
+
+  /** A key after another, as `Ctrl+K A`. */
+  async chord(first, second) {
+    await this.page.keyboard.press(first);
+    await this.page.keyboard.press(second);
+  }
+
   async save(name, holds) {
     await this.page.keyboard.press('Control+s');
     await until(() => holds(this.read(name)), () => `${name} on disk; it holds ${JSON.stringify(this.read(name))}`);

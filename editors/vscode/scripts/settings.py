@@ -16,6 +16,9 @@ from lsp.setting import Rule
 from lsp.settings import Settings
 
 FOLDER = Path(__file__).parents[1]
+# What the server doesn't know: the extension's own settings.
+_OWN = ("midline.path", "midline.edits.display")
+_OWN_TEXTS = tuple(f"setting.{name.removeprefix('midline.')}" for name in _OWN)
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -59,8 +62,9 @@ def updated() -> dict[Path, str]:
     manifest, words = FOLDER / "package.json", FOLDER / "package.nls.json"
     data, said = (json.loads(path.read_text(encoding="utf-8")) for path in (manifest, words))
     configuration = data["contributes"]["configuration"][0]
-    configuration["properties"] = {"midline.path": configuration["properties"]["midline.path"], **properties}
-    kept = {key: text for key, text in said.items() if not key.startswith("setting.") or key == "setting.path"}
+    own = {name: value for name, value in configuration["properties"].items() if name in _OWN}
+    configuration["properties"] = own | properties
+    kept = {key: text for key, text in said.items() if not key.startswith("setting.") or key.startswith(_OWN_TEXTS)}
     return {
         path: json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         for path, content in ((manifest, data), (words, kept | texts))

@@ -5,7 +5,7 @@ import { Cures, choosePath, setUp, type } from './cures.ts';
 import { writeCommitMessage } from './commit.ts';
 import { watchCursor } from './cursor.ts';
 import { Edits, type EditParams } from './edits/requests.ts';
-import { Previews } from './edits/preview.ts';
+import { Proposals } from './edits/proposals.ts';
 import { Server } from './server.ts';
 import { StatusBar } from './status/bar.ts';
 import { Suggestions } from './suggestions.ts';
@@ -22,7 +22,7 @@ export function deactivate(): Promise<void> | undefined {
 export function activate(context: vscode.ExtensionContext): void {
   const output = vscode.window.createOutputChannel('midline', { log: true });
   const suggestions = new Suggestions();
-  const previews = new Previews();
+  const proposals = new Proposals();
   const server: Server = new Server(output, settingNames(context.extension.packageJSON), {
     message: (level, text) => cures.tell(level, text),
     command: (name, args) => take(name, args),
@@ -31,8 +31,8 @@ export function activate(context: vscode.ExtensionContext): void {
   running = server;
   context.subscriptions.push(suggestions.attach(server));
   const cures = new Cures(server);
-  const edits = new Edits(server, previews);
-  const chat = new ChatView(context.extensionUri, server, previews);
+  const edits = new Edits(server, proposals);
+  const chat = new ChatView(context.extensionUri, server, proposals);
   const bar = new StatusBar(server, suggestions, cures);
 
   /** Commands of the server that show something: the extension has the place for it. */
@@ -55,8 +55,15 @@ export function activate(context: vscode.ExtensionContext): void {
     conversations: () => chat.list(),
     ask: () => chat.ask(),
     editSelection: () => edits.ask(),
-    acceptEdit: () => previews.accept(),
-    discardEdit: () => previews.discard(),
+    acceptEdit: () => proposals.accept(),
+    discardEdit: () => proposals.discard(),
+    acceptChange: (uri?: string, id?: number) => proposals.inline.decide(true, uri, id),
+    discardChange: (uri?: string, id?: number) => proposals.inline.decide(false, uri, id),
+    acceptAll: (uri?: string) => proposals.inline.decideAll(true, uri),
+    discardAll: (uri?: string) => proposals.inline.decideAll(false, uri),
+    nextChange: () => proposals.inline.go(1),
+    previousChange: () => proposals.inline.go(-1),
+    compareEdit: (uri?: string) => proposals.inline.compare(uri),
     writeCommitMessage: (source?: { rootUri?: vscode.Uri }) => writeCommitMessage(server, source),
     toggle: () => suggestions.toggle(),
     toggleLanguage: () => suggestions.toggleLanguage(),
@@ -73,7 +80,7 @@ export function activate(context: vscode.ExtensionContext): void {
   context.subscriptions.push(
     output,
     suggestions,
-    previews,
+    proposals,
     server,
     bar,
     chat,

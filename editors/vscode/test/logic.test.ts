@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cited } from '../src/chat/citations.ts';
 import { applied, size, Stale, type Hunk } from '../src/edits/hunks.ts';
+import { moved, regionsOf, stateOf, type Change } from '../src/edits/regions.ts';
 import { Partial } from '../src/partial.ts';
 import { Restarts } from '../src/restarts.ts';
 import { chosen, wants, withLanguage } from '../src/settings.ts';
@@ -65,6 +66,45 @@ test('hunks are applied by UTF-16 positions, whatever the line ends', () => {
   assert.throws(() => applied(text, [hunk(0, 0, 1, 'b\n', '')]), Stale);
   assert.throws(() => applied(text, [hunk(1, 0, 2, '😀b\n', 'x'), hunk(0, 0, 1, 'a\n', 'x')]), Stale);
   assert.equal(size([hunk(0, 0, 1, 'a\n', 'b\nc\n'), hunk(3, 0, 3, '', 'd')]), '+3 −1');
+});
+
+test('parts of an edit keep their place and tell what became of them, also after undo', () => {
+  let text = 'a\nb\nc\nd\n';
+  const parts = [{ start: 2, end: 4, before: 'b\n', after: 'B\nB\n' }, { start: 8, end: 8, before: '', after: 'e\n' }];
+  let regions = regionsOf(parts);
+  const states = () => regions.map((region) => stateOf(region, text.slice(region.start, region.end)));
+  const change = ({ offset, length, text: inserted }: Change) => {
+    text = text.slice(0, offset) + inserted + text.slice(offset + length);
+    regions = regions.map((region) => moved(region, { offset, length, text: inserted }));
+  };
+  const [put, back] = [{ offset: 2, length: 2, text: 'B\nB\n' }, { offset: 2, length: 4, text: 'b\n' }];
+  text = 'a\nB\nB\nc\nd\ne\n';
+  assert.deepEqual(states(), ['pending', 'pending']);
+  change(back);
+  assert.deepEqual(states(), ['discarded', 'pending']);
+  change(put); // undone
+  assert.deepEqual(states(), ['pending', 'pending']);
+  change({ offset: 10, length: 2, text: '' });
+  change({ offset: 10, length: 0, text: 'e\n' });
+  assert.deepEqual(states(), ['pending', 'pending'], 'what was inserted is discarded and put back');
+  change({ offset: 0, length: 0, text: 'new\n' });
+  change({ offset: 6, length: 0, text: '\n' }); // Enter before the first part
+  change({ offset: 11, length: 0, text: 'behind it\n' });
+  assert.deepEqual(states(), ['pending', 'pending'], 'lines beside a part are not in it');
+  assert.equal(text, 'new\na\n\nB\nB\nbehind it\nc\nd\ne\n');
+  regions = regions.map((region, index) => ({ ...region, accepted: index === 1 }));
+  change({ offset: 8, length: 1, text: 'mine' });
+  assert.deepEqual(states(), ['own', 'accepted']);
+  change({ offset: 0, length: text.length, text: '' });
+  assert.deepEqual(regions.map(({ start, end }) => [start, end]), [[0, 0], [0, 0]], 'all of it is replaced');
+});
+
+test('a part that only removes is discarded by its undo, and own once something is typed there', () => {
+  const [region] = regionsOf([{ start: 2, end: 4, before: 'b\n', after: '' }]);
+  assert.equal(stateOf(region!, ''), 'pending');
+  const undone = moved(region!, { offset: 2, length: 0, text: 'b\n' });
+  assert.deepEqual([undone.start, undone.end], [2, 4]);
+  assert.equal(stateOf(undone, 'b\n'), 'discarded');
 });
 
 test('words taken of a suggestion are told once, keys and all of it are not', () => {

@@ -2,7 +2,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { PlaceParams } from '../documents.ts';
-import type { Previews } from '../edits/preview.ts';
+import type { Proposals } from '../edits/proposals.ts';
 import type { Server } from '../server.ts';
 import { cited } from './citations.ts';
 import { insertAtCursor, proposeCode } from './code.ts';
@@ -21,11 +21,11 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   private readonly registered: vscode.Disposable;
   private focusWhenReady = false;
   private readonly extension: vscode.Uri;
-  private readonly previews: Previews;
+  private readonly proposals: Proposals;
 
-  constructor(extension: vscode.Uri, server: Server, previews: Previews) {
+  constructor(extension: vscode.Uri, server: Server, proposals: Proposals) {
     this.extension = extension;
-    this.previews = previews;
+    this.proposals = proposals;
     this.talk = new Talk(server, (message) => this.post(message));
     this.place = new CurrentPlace(() => this.post({ kind: 'place', place: this.place.shown }));
     this.registered = vscode.window.registerWebviewViewProvider(VIEW, this);
@@ -105,7 +105,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
       case 'insert':
         return insertAtCursor(this.place.current, message.text);
       case 'apply':
-        return proposeCode(this.place.current, message.text, this.previews);
+        return proposeCode(this.place.current, message.text, this.proposals);
       case 'open':
         return this.show(message.citation);
       case 'complete':
