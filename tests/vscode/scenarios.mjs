@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { an_edit_is_decided_part_by_part, an_edit_is_previewed_and_applied } from './edits.mjs';
+import { several_folders_have_a_server_each } from './folders.mjs';
 import { measureKeys } from './latency.mjs';
 import {
   a_huge_file_is_left_alone,
@@ -62,6 +63,7 @@ async function first_start_without_a_model(bench) {
 }
 
 async function ghost_text_is_accepted_and_saved(bench) {
+  await bench.awaitStatus(/^(check|sync) midline$/);
   await bench.edit('absolute.py', 3);
   await bench.page.keyboard.type('if ');
   const ghost = await bench.awaitGhost();
@@ -148,10 +150,7 @@ async function activation_is_measured(bench) {
 async function status_tells_figures_and_switches(bench) {
   await bench.edit('absolute.py', 1);
   await bench.awaitStatus(/^check midline$/);
-  await bench.page.locator('.statusbar-item[id="midline.midline.midline.status"]').hover();
-  const hover = bench.page.locator('.monaco-hover').filter({ hasText: 'Memory' });
-  await hover.waitFor();
-  const text = await hover.textContent();
+  const text = await bench.statusHover('Memory');
   for (const row of ['Model', 'qwen2.5-coder', 'Tokens computed', 'median', 'Accepted', 'GB']) {
     assert.ok(text.includes(row), `${row} in ${text}`);
   }
@@ -366,6 +365,7 @@ export const SCENARIOS = [
   engine_killed_and_back,
   server_killed_during_a_chat,
   two_windows_share_an_engine,
+  several_folders_have_a_server_each,
   bad_programs_are_told_once_with_the_cure,
   server_of_another_version_is_told,
   untrusted_workspace_runs_nothing_of_its_own,

@@ -87,9 +87,9 @@ export class Workbench {
 
   // -- the workbench --------------------------------------------------------------------------------------------
 
-  /** Open a folder, in the window that there is. */
+  /** Open a folder, or several by their `.code-workspace` file, in the window that there is. */
   async open(folder = this.workspace) {
-    await this.page.goto(`${this.url}/?folder=${folder}`);
+    await this.page.goto(`${this.url}/?${folder.endsWith('.code-workspace') ? 'workspace' : 'folder'}=${folder}`);
     await this.page.waitForSelector('.explorer-folders-view .monaco-list-row');
   }
 
@@ -234,6 +234,17 @@ export class Workbench {
     const icons = await item.locator('.codicon').evaluateAll((found) => found.map((one) => one.className));
     const icon = /codicon-([\w-]+)/.exec(icons[0] ?? '')?.[1] ?? '';
     return `${icon} ${((await item.textContent()) ?? '').trim()}`;
+  }
+
+  /** What the status-bar item tells over it, once that holds a text. */
+  async statusHover(text) {
+    const found = this.page.locator('.monaco-hover').filter({ hasText: text });
+    await until(async () => {
+      await this.page.mouse.move(0, 0);
+      await this.page.locator('.statusbar-item[id="midline.midline.midline.status"]').hover();
+      return found.waitFor({ timeout: 5_000 }).then(() => true, () => false);
+    }, `${text} over the status`);
+    return (await found.textContent()) ?? '';
   }
 
   async awaitStatus(pattern) {

@@ -36,7 +36,7 @@ def schema(name: str, rule: Rule, default: Any) -> dict[str, Any]:
     else:
         told |= {"type": "array", "items": {"type": "string", "minLength": 1}}
     # A workspace is anybody's: what it can't say in its midline.toml, it can't say in its settings.json either.
-    scope = "machine" if rule.user_only else "window"
+    scope = "machine" if rule.user_only else "resource"
     return told | {
         "default": list(default) if isinstance(default, tuple) else default,
         "scope": scope,

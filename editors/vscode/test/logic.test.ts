@@ -167,6 +167,7 @@ test('the hover has the figures that are known', () => {
   assert.equal(rows['Memory'], '0.80 GB');
   assert.equal(rows['Index'], '7 files');
   assert.deepEqual(describe({ state: 'running' }, status({ model: null }), ON, say).rows, []);
+  assert.deepEqual(describe({ state: 'starting' }, undefined, ON, say, 'api').rows, [['Folder', 'api']]);
 });
 
 test('a cure that names one of midline’s commands gives it to a terminal', () => {

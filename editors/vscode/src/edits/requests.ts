@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import type { ProgressType } from 'vscode-languageclient/node';
 import { linesOf, placeOf, type PlaceParams } from '../documents.ts';
 import { tellFailure } from '../failures.ts';
-import type { Server } from '../server.ts';
+import type { Servers } from '../servers.ts';
 import type { Hunk } from './hunks.ts';
 import type { Proposals } from './proposals.ts';
 
@@ -25,11 +25,11 @@ type Piece = { readonly kind: 'edit'; readonly text: string } | { readonly kind:
 let tokens = 0;
 
 export class Edits {
-  private readonly server: Server;
+  private readonly servers: Servers;
   private readonly proposals: Proposals;
 
-  constructor(server: Server, proposals: Proposals) {
-    this.server = server;
+  constructor(servers: Servers, proposals: Proposals) {
+    this.servers = servers;
     this.proposals = proposals;
   }
 
@@ -76,7 +76,7 @@ export class Edits {
   }
 
   private async request(params: EditParams, title: string): Promise<Answer | undefined> {
-    const client = this.server.running;
+    const client = this.servers.of(vscode.Uri.parse(params.textDocument.uri)).running;
     if (!client) {
       void vscode.commands.executeCommand('midline.menu');
       return undefined;

@@ -1,0 +1,60 @@
+// Windows of several folders, and of a folder of very many files.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { until } from './workbench.mjs';
+
+const CODE = {
+  alpha: 'def absolute(x):\n    """Return x without its sign."""\n    \n',
+  beta: 'def minimum(a, b):\n    """Return the smaller one of two."""\n    \n',
+};
+const MOST_TOKENS = 24;
+
+/** Each folder of a window has a server of its own, with its own settings and index, from when it is first worked in. */
+export async function several_folders_have_a_server_each(bench) {
+  const root = path.join(bench.root, 'several');
+  for (const [folder, code] of Object.entries(CODE)) {
+    fs.mkdirSync(path.join(root, folder, '.vscode'), { recursive: true });
+    fs.writeFileSync(path.join(root, folder, `${folder}.py`), code);
+  }
+  fs.writeFileSync(path.join(root, 'beta', 'more.py'), 'def more():\n    return 1\n');
+  const own = { 'midline.completion.max_tokens': MOST_TOKENS };
+  fs.writeFileSync(path.join(root, 'beta', '.vscode', 'settings.json'), JSON.stringify(own));
+  const folders = Object.keys(CODE).map((name) => ({ path: name }));
+  fs.writeFileSync(path.join(root, 'both.code-workspace'), JSON.stringify({ folders, settings: {} }));
+  const before = bench.wire().length;
+  const said = (method) => bench.wire().slice(before).filter(({ message }) => message.method === method).map(({ message }) => message.params);
+  await bench.open(path.join(root, 'both.code-workspace'));
+  await bench.awaitStatus(/^(check|sync) midline$/);
+  assert.deepEqual(said('initialize').map(nameOf), ['alpha'], 'a folder that nobody works in has no server');
+  const [ghosts, hovers] = [{}, {}];
+  for (const name of Object.keys(CODE)) {
+    const row = bench.page.locator('.explorer-folders-view .monaco-list-row');
+    if (!(await row.filter({ hasText: `${name}.py` }).isVisible())) {
+      await row.filter({ hasText: new RegExp(`^${name}$`) }).click();
+    }
+    await bench.edit(`${name}.py`, 3);
+    await until(() => said('initialize').some((params) => nameOf(params) === name), `the server of ${name}`);
+    await bench.awaitStatus(/^(check|sync) midline$/);
+    await bench.page.keyboard.type('ret');
+    ghosts[name] = await bench.awaitGhost();
+    await bench.page.keyboard.press('Escape');
+    hovers[name] = await bench.statusHover(new RegExp(`Folder\\s*${name}.*Index\\s*[1-9] files`, 's'));
+  }
+  await bench.screenshot('several-folders');
+  const [alpha, beta] = said('initialize');
+  assert.equal(nameOf(beta), 'beta');
+  assert.equal(said('initialize').length, 2);
+  assert.deepEqual([alpha, beta].map((params) => params.workspaceFolders.length), [1, 1]);
+  assert.equal(alpha.initializationOptions.midline['completion.max_tokens'], undefined);
+  assert.equal(beta.initializationOptions.midline['completion.max_tokens'], MOST_TOKENS);
+  assert.match(hovers.alpha, /Index\s*1 files/);
+  assert.match(hovers.beta, /Index\s*[23] files/);
+  const opened = said('textDocument/didOpen').map(({ textDocument }) => path.basename(textDocument.uri));
+  for (const name of Object.keys(CODE)) {
+    assert.equal(opened.filter((file) => file === `${name}.py`).length, 1, `${opened}: one server has ${name}.py`);
+  }
+  return { ghosts, hovers };
+}
+
+const nameOf = ({ rootUri }) => path.basename(rootUri);
