@@ -92,3 +92,24 @@ export async function an_edit_is_previewed_and_applied(bench) {
   await bench.open();
   return { text };
 }
+
+/** Tests of a file that has none yet: the new file is shown, and is there once it is accepted. */
+export async function a_test_file_is_created(bench) {
+  await bench.write('triple.py', 'def triple(x):\n    """Return x times three."""\n    return 3 * x\n');
+  await bench.edit('triple.py', 1, 1);
+  await bench.command('Source Action...');
+  await bench.page.locator('.action-widget .monaco-list-row').filter({ hasText: 'Write tests (midline)' }).first().click();
+  const shown = bench.page.locator('.tab.active').filter({ hasText: 'midline: test_triple.py' });
+  await shown.waitFor();
+  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
+  const file = 'tests/test_triple.py';
+  assert.throws(() => bench.read(file), 'there is no file before the edit is accepted');
+  await bench.screenshot('test-file');
+  await bench.page.keyboard.press('Control+Enter');
+  await shown.waitFor({ state: 'hidden' });
+  await bench.page.locator('.tab.active[data-resource-name="test_triple.py"]').waitFor();
+  await bench.save(file, (text) => text.includes('def test_'));
+  const text = bench.read(file);
+  assert.match(text, /triple/);
+  return { text };
+}

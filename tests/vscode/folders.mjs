@@ -9,6 +9,11 @@ const CODE = {
   beta: 'def minimum(a, b):\n    """Return the smaller one of two."""\n    \n',
 };
 const MOST_TOKENS = 24;
+const FILES = 100_000;
+const PER_FOLDER = 500;
+/** No goals but bounds: what is over them is felt by everybody, on any machine. */
+const LONGEST_ACTIVATION_MS = 1_000;
+const LONGEST_KEY_MS = 1_000;
 
 /** Each folder of a window has a server of its own, with its own settings and index, from when it is first worked in. */
 export async function several_folders_have_a_server_each(bench) {
@@ -55,6 +60,44 @@ export async function several_folders_have_a_server_each(bench) {
     assert.equal(opened.filter((file) => file === `${name}.py`).length, 1, `${opened}: one server has ${name}.py`);
   }
   return { ghosts, hovers };
+}
+
+/** A folder of 100,000 files: while it is indexed, keys show at once and suggestions come. */
+export async function a_folder_of_very_many_files(bench) {
+  const root = path.join(bench.root, 'very-many');
+  const typed = 'smaller = x if x < 0 else -x';
+  await bench.write('usual.py', CODE.alpha);
+  await bench.edit('usual.py', 3);
+  const usual_key_ms = await bench.measureTyping(typed);
+  await bench.save('usual.py', (text) => text.includes(typed));
+  for (let group = 0; group < FILES / PER_FOLDER; group += 1) {
+    const folder = path.join(root, 'parts', `group_${group}`);
+    fs.mkdirSync(folder, { recursive: true });
+    for (let number = group * PER_FOLDER; number < (group + 1) * PER_FOLDER; number += 1) {
+      fs.writeFileSync(path.join(folder, `part_${number}.py`), `def part_${number}(x):\n    return x + ${number}\n`);
+    }
+  }
+  fs.writeFileSync(path.join(root, 'here.py'), CODE.alpha);
+  const began = Date.now();
+  await bench.open(root);
+  await bench.awaitStatus(/^(check|sync) midline$/);
+  const ready_ms = Date.now() - began;
+  const activation_ms = await bench.activation();
+  await bench.edit('here.py', 3);
+  const index = await until(() => bench.serverStatus()?.index.pending > FILES / 2 && bench.serverStatus().index, 'the indexing to begin');
+  const keys = await bench.measureTyping(typed);
+  await bench.page.keyboard.press('Enter');
+  await bench.page.keyboard.type('ret');
+  const ghost = await bench.awaitGhost();
+  await bench.screenshot('very-many-files');
+  await bench.page.keyboard.press('Escape');
+  await bench.save('../very-many/here.py', (text) => text.includes(`    ${typed}\n    ret`));
+  assert.ok(activation_ms < LONGEST_ACTIVATION_MS, `${activation_ms} ms`);
+  assert.ok(keys.p95 < LONGEST_KEY_MS, `${keys.p95} ms until a key shows`);
+  await bench.open();
+  fs.rmSync(root, { recursive: true });
+  await bench.awaitStatus(/^(check|sync) midline$/);
+  return { files: FILES, ready_ms, activation_ms, usual_key_ms, key_ms: keys, pending: index.pending, ghost };
 }
 
 const nameOf = ({ rootUri }) => path.basename(rootUri);

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
-import { an_edit_is_decided_part_by_part, an_edit_is_previewed_and_applied } from './edits.mjs';
-import { several_folders_have_a_server_each } from './folders.mjs';
+import { chat_is_stopped_and_kept, chat_streams_and_cites, conversations_are_put_in_order } from './chat.mjs';
+import { a_test_file_is_created, an_edit_is_decided_part_by_part, an_edit_is_previewed_and_applied } from './edits.mjs';
+import { a_folder_of_very_many_files, several_folders_have_a_server_each } from './folders.mjs';
 import { measureKeys } from './latency.mjs';
 import {
   a_huge_file_is_left_alone,
@@ -13,6 +14,7 @@ import {
   two_windows_share_an_engine,
   untrusted_workspace_runs_nothing_of_its_own,
 } from './troubles.mjs';
+import { midline_is_found_in_environments } from './programs.mjs';
 import { until } from './workbench.mjs';
 
 const ABSOLUTE = 'def absolute(x):\n    """Return x without its sign, by an if and two returns."""\n    \n';
@@ -137,14 +139,7 @@ async function keys_until_ghost_text(bench) {
 
 /** How long VS Code waited for the extension, as VS Code itself tells it. */
 async function activation_is_measured(bench) {
-  await bench.command('Developer: Show Running Extensions');
-  const row = bench.page.locator('.runtime-extensions-editor .extension').filter({ hasText: 'midline' });
-  const text = (await row.locator('.activation-time').textContent()) ?? '';
-  const activation_ms = Number(/(\d+)\s*ms/.exec(text)?.[1]);
-  assert.ok(Number.isFinite(activation_ms), text);
-  await bench.page.keyboard.press('Escape');
-  await row.waitFor({ state: 'hidden' });
-  return { activation_ms };
+  return { activation_ms: await bench.activation() };
 }
 
 async function status_tells_figures_and_switches(bench) {
@@ -200,52 +195,6 @@ async function a_cell_of_a_notebook_is_completed(bench) {
   const why = await until(() => bench.wire().slice(said).find(({ message }) => message.result?.context)?.message.result, 'why');
   assert.ok(why.context.some(({ path, reason }) => path === 'cells.ipynb' && reason === 'an earlier cell'), JSON.stringify(why));
   return { ghost, context: why.context };
-}
-
-async function chat_streams_and_cites(bench) {
-  await bench.edit('store.py', 4);
-  await bench.command('midline: Open Chat');
-  const { chat } = bench;
-  const area = chat.getByRole('combobox');
-  const offered = chat.getByRole('option').filter({ hasText: '@store.py' });
-  await until(async () => {
-    await area.fill('@sto');
-    await area.pressSequentially('r'); // completion follows the keys
-    return offered.waitFor({ timeout: 5_000 }).then(() => true, () => false); // VS Code may load a new page twice
-  }, 'completion of a mention');
-  await bench.screenshot('chat-mention');
-  await area.press('Enter');
-  await area.pressSequentially('What does Store.flush do? Cite the source.');
-  await area.press('Enter');
-  await chat.getByRole('button', { name: 'Stop' }).waitFor();
-  await until(async () => (await chat.locator('article.assistant .body').count()) > 0, 'the answer to begin');
-  await chat.getByRole('button', { name: 'Send' }).waitFor();
-  const answer = (await chat.locator('article.assistant .body').last().textContent()) ?? '';
-  const pieces = bench.wire().filter(({ message }) => message.method === '$/progress' && message.params.value.kind === 'answer');
-  assert.ok(pieces.length > 1, 'the answer came in pieces');
-  assert.match(answer, /pending|flush|write/i);
-  await bench.screenshot('chat');
-  await chat.locator('.sources button.citation').first().click();
-  await bench.page.locator('.tab.active[data-resource-name="store.py"]').waitFor();
-  const place = await until(async () => /^Ln \d+.*selected/.test(await bench.position()) && bench.position(), 'the cited lines selected');
-  return { answer, place };
-}
-
-async function chat_is_stopped_and_kept(bench) {
-  await bench.command('midline: Open Chat');
-  const { chat } = bench;
-  await chat.getByRole('combobox').fill('Explain in many words how files are written in Python.');
-  await bench.page.keyboard.press('Enter');
-  await until(async () => ((await chat.locator('article[aria-busy] .body').textContent().catch(() => '')) ?? '').length > 20, 'some of the answer');
-  await chat.getByRole('button', { name: 'Stop' }).click();
-  await chat.locator('.note').filter({ hasText: 'Stopped' }).waitFor();
-  await bench.command('midline: Conversations…');
-  await chat.locator('.conversations button.title').first().waitFor();
-  await bench.screenshot('conversations');
-  await chat.locator('.conversations button.title').first().click();
-  await until(async () => (await chat.locator('article.user').count()) === 2, 'both questions, as they were kept');
-  await bench.command('midline: New Conversation');
-  await chat.locator('.empty').waitFor();
 }
 
 async function code_of_an_answer_is_applied(bench) {
@@ -357,15 +306,19 @@ export const SCENARIOS = [
   a_cell_of_a_notebook_is_completed,
   chat_streams_and_cites,
   chat_is_stopped_and_kept,
+  conversations_are_put_in_order,
   code_of_an_answer_is_applied,
   an_edit_is_decided_part_by_part,
   an_edit_is_previewed_and_applied,
+  a_test_file_is_created,
   the_lightbulb_explains_and_fixes,
   a_commit_message_is_written,
   engine_killed_and_back,
   server_killed_during_a_chat,
   two_windows_share_an_engine,
   several_folders_have_a_server_each,
+  a_folder_of_very_many_files,
+  midline_is_found_in_environments,
   bad_programs_are_told_once_with_the_cure,
   server_of_another_version_is_told,
   untrusted_workspace_runs_nothing_of_its_own,

@@ -39,6 +39,8 @@ export class Workbench {
     Object.assign(this, options);
     this.workspace = path.join(this.root, 'project');
     this.wireLog = path.join(this.root, 'lsp.log');
+    /** Names the folder of the environment that is active for the stand-in of the Python extension. */
+    this.pythonEnvironment = path.join(this.root, 'python-environment');
     this.userSettings = {};
     this.errors = [];
   }
@@ -63,7 +65,8 @@ export class Workbench {
     const folders = ['--user-data-dir', path.join(this.root, 'data'), '--extensions-dir', path.join(this.root, 'extensions')];
     await this.set({});
     await this.setPath('');
-    await promisify(execFile)('code-server', [...folders, '--install-extension', this.vsix], { env });
+    const installed = [this.vsix, ...(this.python ? [this.python] : [])].flatMap((vsix) => ['--install-extension', vsix]);
+    await promisify(execFile)('code-server', [...folders, ...installed], { env });
     const log = fs.openSync(path.join(this.root, 'code-server.log'), 'w');
     const arguments_ = ['--auth', 'none', '--bind-addr', `127.0.0.1:${port}`, '--disable-telemetry', '--disable-update-check'];
     this.server = spawn('code-server', [...arguments_, ...folders], { env, stdio: ['ignore', log, log] });
@@ -255,6 +258,37 @@ export class Workbench {
   /** The chat's page. */
   get chat() {
     return this.page.frameLocator('iframe.webview.ready[src*="extensionId=midline.midline"]').frameLocator('iframe#active-frame');
+  }
+
+  /** How long VS Code waited for the extension, in milliseconds, as it tells itself. */
+  async activation() {
+    await this.command('Developer: Show Running Extensions');
+    const row = this.page.locator('.runtime-extensions-editor .extension').filter({ hasText: 'midline' });
+    const text = (await row.locator('.activation-time').textContent()) ?? '';
+    const found = /(\d+)\s*ms/.exec(text)?.[1];
+    if (!found) {
+      throw new Error(`no time in ${text}`);
+    }
+    await this.page.keyboard.press('Escape');
+    await this.command('View: Close Editor');
+    await row.waitFor({ state: 'hidden' });
+    return Number(found);
+  }
+
+  /** Type a text, and measure how long each key takes until it shows: milliseconds. */
+  async measureTyping(text) {
+    const times = [];
+    const line = () => this.page.locator('.editor-instance .view-line').allTextContents();
+    let typed = '';
+    for (const key of text) {
+      typed += key;
+      const began = Date.now();
+      await this.page.keyboard.type(key);
+      await until(async () => (await line()).some((one) => one.replaceAll('\u00a0', ' ').includes(typed)), `${typed} to show`);
+      times.push(Date.now() - began);
+    }
+    times.sort((a, b) => a - b);
+    return { p50: times[Math.floor(times.length / 2)], p95: times[Math.floor(times.length * 0.95)], max: times.at(-1) };
   }
 
   async screenshot(name) {

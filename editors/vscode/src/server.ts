@@ -62,10 +62,18 @@ export class Server implements vscode.Disposable {
     await this.begin();
   }
 
-  /** The client, of a server that is started if it has not been yet; undefined where it can't be. */
+  /** The client, once the server answers, which is started if it has not been yet; undefined where it can't be. */
   async awake(): Promise<Client | undefined> {
     if (this.state.state === 'stopped') {
       await this.start();
+    }
+    while (this.state.state === 'starting') {
+      await new Promise<void>((resolve) => {
+        const listener = this.onDidChange(() => {
+          listener.dispose();
+          resolve();
+        });
+      });
     }
     return this.running;
   }

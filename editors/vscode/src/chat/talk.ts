@@ -143,7 +143,7 @@ export class Talk {
   }
 
   private async answer(message: string, place: PlaceParams | undefined, command: string, cancel: vscode.CancellationToken): Promise<Turn> {
-    const client = this.server.running;
+    const client = await this.server.awake();
     if (!client) {
       return { role: 'assistant', text: '', error: vscode.l10n.t('midline is not running.') };
     }

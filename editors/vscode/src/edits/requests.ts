@@ -76,7 +76,7 @@ export class Edits {
   }
 
   private async request(params: EditParams, title: string): Promise<Answer | undefined> {
-    const client = this.servers.of(vscode.Uri.parse(params.textDocument.uri)).running;
+    const client = await this.servers.of(vscode.Uri.parse(params.textDocument.uri)).awake();
     if (!client) {
       void vscode.commands.executeCommand('midline.menu');
       return undefined;
