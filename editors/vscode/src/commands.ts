@@ -6,6 +6,7 @@ type Run = (...args: never[]) => unknown;
 
 export class ServerCommands implements vscode.Disposable {
   private readonly registered = new Map<string, vscode.Disposable>();
+  private readonly listener: vscode.Disposable;
   private readonly servers: Servers;
 
   /** @param own those that the extension carries out itself. */
@@ -14,15 +15,15 @@ export class ServerCommands implements vscode.Disposable {
     for (const [name, run] of Object.entries(own)) {
       this.register(name, run);
     }
-    this.registered.set('', servers.onDidStart((server) => {
+    this.listener = servers.onDidStart((server) => {
       for (const name of server.running?.initializeResult?.capabilities.executeCommandProvider?.commands ?? []) {
         this.register(name, (...args: unknown[]) => this.execute(name, args));
       }
-    }));
+    });
   }
 
   dispose(): void {
-    vscode.Disposable.from(...this.registered.values()).dispose();
+    vscode.Disposable.from(this.listener, ...this.registered.values()).dispose();
   }
 
   private register(name: string, run: Run): void {

@@ -41,7 +41,7 @@ export class Servers implements vscode.Disposable {
       vscode.workspace.onDidChangeWorkspaceFolders(({ removed }) => this.remove(removed)),
       vscode.workspace.onDidChangeConfiguration((event) => this.configure(event)),
       vscode.workspace.onDidGrantWorkspaceTrust(() => {
-        for (const server of this.servers.values()) {
+        for (const server of this.begun()) {
           if (!server.running) {
             void server.start();
           }
@@ -111,8 +111,13 @@ export class Servers implements vscode.Disposable {
     }
   }
 
+  /** All but those of folders that nobody has worked in yet. */
+  private begun(): Server[] {
+    return [...this.servers.values()].filter(({ state }) => state.state !== 'stopped');
+  }
+
   private configure(event: vscode.ConfigurationChangeEvent): void {
-    for (const server of this.servers.values()) {
+    for (const server of this.begun()) {
       if (event.affectsConfiguration('midline.path', server.folder)) {
         void server.start();
       } else if (event.affectsConfiguration('midline', server.folder)) {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { cited } from '../src/chat/citations.ts';
 import { applied, size, Stale, type Hunk } from '../src/edits/hunks.ts';
 import { moved, regionsOf, stateOf, type Change } from '../src/edits/regions.ts';
+import { hunksBetween } from '../src/edits/lines.ts';
 import { Partial } from '../src/partial.ts';
 import { Restarts } from '../src/restarts.ts';
 import { chosen, wants, withLanguage } from '../src/settings.ts';
@@ -66,6 +67,20 @@ test('hunks are applied by UTF-16 positions, whatever the line ends', () => {
   assert.throws(() => applied(text, [hunk(0, 0, 1, 'b\n', '')]), Stale);
   assert.throws(() => applied(text, [hunk(1, 0, 2, '😀b\n', 'x'), hunk(0, 0, 1, 'a\n', 'x')]), Stale);
   assert.equal(size([hunk(0, 0, 1, 'a\n', 'b\nc\n'), hunk(3, 0, 3, '', 'd')]), '+3 −1');
+});
+
+test('the hunks between two texts make one of the other, and leave lines that stay', () => {
+  const texts = ['', 'a\n', 'a\nb\nc\n', 'a\nB\nc\n', 'x\na\nb\n', 'c\nb\na\n', 'a\nb', 'a\r\nb\r\n', 'b\n\nb\n', 'a\nb\nc\nd'];
+  for (const before of texts) {
+    for (const after of texts) {
+      const hunks = hunksBetween(before, after, 0);
+      assert.equal(applied(before, hunks), after, JSON.stringify([before, after]));
+      const below = hunksBetween(before, after, 2);
+      assert.equal(applied(`1\n2\n${before}`, below), `1\n2\n${after}`);
+    }
+  }
+  assert.equal(hunksBetween('a\nb\nc\nd\n', 'a\nB\nc\nD\n', 0).length, 2);
+  assert.deepEqual(hunksBetween('a\nb\n', 'a\nb\n', 0), []);
 });
 
 test('parts of an edit keep their place and tell what became of them, also after undo', () => {

@@ -1,6 +1,7 @@
 /** Code out of an answer, into the editor: inserted at the cursor, or proposed in the selection's place. */
 import * as vscode from 'vscode';
 import { linesOf } from '../documents.ts';
+import { hunksBetween } from '../edits/lines.ts';
 import type { Proposals } from '../edits/proposals.ts';
 
 export async function insertAtCursor(editor: vscode.TextEditor | undefined, code: string): Promise<void> {
@@ -27,7 +28,7 @@ export async function proposeCode(editor: vscode.TextEditor | undefined, code: s
   await proposals.show({
     uri: document.uri,
     version: document.version,
-    hunks: [{ range, old_text, new_text }],
+    hunks: hunksBetween(old_text, new_text, range.start.line),
     title: vscode.l10n.t('from the chat'),
   });
 }

@@ -50,12 +50,20 @@ export class InlineEdits implements vscode.Disposable {
     }
     const newline = document.eol === vscode.EndOfLine.CRLF ? '\r\n' : '\n';
     const edit = new vscode.WorkspaceEdit();
-    const pieces = proposal.hunks.map((hunk) => {
+    const pieces = proposal.hunks.flatMap((hunk) => {
       const range = document.validateRange(rangeOf(hunk));
       const after = hunk.new_text.replace(/\r\n|\r|\n/g, newline);
+      const before = document.getText(range);
+      if (before === after) {
+        return [];
+      }
       edit.replace(document.uri, range, after);
-      return { start: document.offsetAt(range.start), end: document.offsetAt(range.end), before: document.getText(range), after };
+      return [{ start: document.offsetAt(range.start), end: document.offsetAt(range.end), before, after }];
     });
+    if (pieces.length === 0) {
+      void vscode.window.showInformationMessage(vscode.l10n.t('midline: this would change nothing.'));
+      return true;
+    }
     this.parts.set(document.uri.toString(), this.pending(document));
     if (!(await vscode.workspace.applyEdit(edit))) {
       return false;

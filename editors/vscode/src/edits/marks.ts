@@ -30,8 +30,8 @@ export class Marks implements vscode.CodeLensProvider, vscode.Disposable {
   });
   private readonly item = vscode.window.createStatusBarItem('midline.pending', vscode.StatusBarAlignment.Left, -1);
   private readonly registered: vscode.Disposable;
-  /** Whether anything is marked, so that nothing is done while not. */
-  private any = false;
+  /** The files that have marks; nothing is done while there are none. */
+  private marked: string[] = [];
   readonly onDidChangeCodeLenses = this.changed.event;
 
   constructor(pending: (document: vscode.TextDocument) => Part[]) {
@@ -44,24 +44,27 @@ export class Marks implements vscode.CodeLensProvider, vscode.Disposable {
   /** Show what is pending, as it is now. */
   update(): void {
     const marked = vscode.workspace.textDocuments.filter((document) => this.pending(document).length);
-    if (!marked.length && !this.any) {
+    if (!marked.length && !this.marked.length) {
       return;
     }
-    this.any = marked.length > 0;
+    const before = this.marked.join('\n');
+    this.marked = marked.map(({ uri }) => uri.fsPath);
+    if (this.marked.join('\n') !== before) {
+      void vscode.commands.executeCommand('setContext', 'midline.pending', this.marked);
+    }
     for (const editor of vscode.window.visibleTextEditors) {
       const parts = this.pending(editor.document);
       const options = parts.map((part) => ({ range: linesOf(editor.document, part), hoverMessage: hover(editor.document, part) }));
       editor.setDecorations(this.added, options.filter((_, index) => parts[index]!.after));
       editor.setDecorations(this.removed, options.filter((_, index) => !parts[index]!.after));
     }
-    void vscode.commands.executeCommand('setContext', 'midline.pending', marked.map(({ uri }) => uri.fsPath));
     this.changed.fire();
     this.tell();
   }
 
   /** Say in the status bar which change the cursor is at, and what decides on it. */
   tell(): void {
-    const editor = this.any ? vscode.window.activeTextEditor : undefined;
+    const editor = this.marked.length ? vscode.window.activeTextEditor : undefined;
     const parts = editor ? this.pending(editor.document) : [];
     const part = editor && nearest(editor, parts);
     if (!part) {
