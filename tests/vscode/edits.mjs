@@ -35,6 +35,11 @@ export async function an_edit_is_decided_part_by_part(bench) {
   // Saved while it is pending: what is shown is what is saved, and it is still to be decided on.
   await bench.save('scaled.py', (text) => text === [RENAMED[0], lines[1], lines[2], RENAMED[1], ''].join('\n'));
   assert.equal(await accept.count(), 2);
+  // A window that is loaded again still knows.
+  await bench.page.waitForTimeout(1_000); // until the workbench has written down what the extension keeps
+  await bench.open();
+  await bench.edit('scaled.py', 1, 1);
+  await until(async () => (await accept.count()) === 2, 'both parts, in the window that was loaded again');
   // With keys: the first is accepted, the cursor goes to the second; it is discarded, and undone, and discarded again.
   await bench.chord('Control+k', 'y');
   await until(async () => (await accept.count()) === 1 && (await bench.position()).startsWith('Ln 4,'), 'one part is left');
@@ -90,6 +95,7 @@ export async function an_edit_is_previewed_and_applied(bench) {
   assert.equal(bench.read('edited.py'), text);
   await bench.unset('midline.edits.display');
   await bench.open();
+  await bench.awaitStatus(/^(check|sync) midline$/);
   return { text };
 }
 
@@ -97,8 +103,7 @@ export async function an_edit_is_previewed_and_applied(bench) {
 export async function a_test_file_is_created(bench) {
   await bench.write('triple.py', 'def triple(x):\n    """Return x times three."""\n    return 3 * x\n');
   await bench.edit('triple.py', 1, 1);
-  await bench.command('Source Action...');
-  await bench.page.locator('.action-widget .monaco-list-row').filter({ hasText: 'Write tests (midline)' }).first().click();
+  await bench.lightbulb('Write tests (midline)', () => bench.command('Source Action...'));
   const shown = bench.page.locator('.tab.active').filter({ hasText: 'midline: test_triple.py' });
   await shown.waitFor();
   await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });

@@ -178,10 +178,10 @@ export class Workbench {
   }
 
   /** Choose one of what the lightbulb offers at the cursor; its providers may still be at work, so it is asked again. */
-  async lightbulb(title) {
+  async lightbulb(title, ask = () => this.page.keyboard.press('Control+.')) {
     const offered = this.page.locator('.action-widget .monaco-list-row').filter({ hasText: title }).first();
     await until(async () => {
-      await this.page.keyboard.press('Control+.');
+      await ask();
       return offered.waitFor({ timeout: 5_000 }).then(() => true, () => this.page.keyboard.press('Escape'));
     }, `${title} in the lightbulb`);
     await this.screenshot('lightbulb');

@@ -24,7 +24,7 @@ export function deactivate(): Promise<void> | undefined {
 export function activate(context: vscode.ExtensionContext): void {
   const output = vscode.window.createOutputChannel('midline', { log: true });
   const suggestions = new Suggestions();
-  const proposals = new Proposals();
+  const proposals = new Proposals(context.workspaceState);
   const servers: Servers = new Servers(output, settingNames(context.extension.packageJSON), {
     message: (server, level, text) => cures.tell(server, level, text),
     provideInlineCompletionItems: suggestions.provide,

@@ -12,6 +12,9 @@ import { existing, outcome, rangeOf, type Proposal } from './proposal.ts';
 import { moved, regionsOf, stateOf } from './regions.ts';
 
 const BEFORE = 'midline-before';
+/** Where the workspace's state keeps what is pending: a window that is loaded again forgets how to undo. */
+const KEPT = 'pendingEdits';
+const KEEP_AFTER_MS = 300;
 let ids = 0;
 
 export class InlineEdits implements vscode.Disposable {
@@ -19,10 +22,17 @@ export class InlineEdits implements vscode.Disposable {
   private readonly parts = new Map<string, readonly Part[]>();
   private readonly marks = new Marks((document) => this.pending(document));
   private readonly registered: vscode.Disposable;
+  private readonly state: vscode.Memento;
+  /** What `state` has, also of files that this window has not opened yet. */
+  private readonly kept: Record<string, readonly Part[]>;
+  private timer: NodeJS.Timeout | undefined;
 
-  constructor() {
+  constructor(state: vscode.Memento) {
+    this.state = state;
+    this.kept = { ...state.get<Record<string, readonly Part[]>>(KEPT) };
     this.registered = vscode.Disposable.from(
       this.marks,
+      vscode.workspace.onDidOpenTextDocument((document) => this.recall(document)),
       vscode.workspace.onDidChangeTextDocument((event) => this.changed(event)),
       vscode.workspace.onDidCloseTextDocument((document) => this.forget(document)),
       vscode.window.onDidChangeVisibleTextEditors(() => this.marks.update()),
@@ -30,6 +40,7 @@ export class InlineEdits implements vscode.Disposable {
       vscode.window.onDidChangeTextEditorSelection(() => this.marks.tell()),
       vscode.workspace.registerTextDocumentContentProvider(BEFORE, { provideTextDocumentContent: (uri) => this.before(uri) }),
     );
+    vscode.workspace.textDocuments.forEach((document) => this.recall(document));
   }
 
   /** The parts that are yet to be decided on. */
@@ -73,7 +84,7 @@ export class InlineEdits implements vscode.Disposable {
     this.parts.set(document.uri.toString(), [...earlier, ...added].sort((a, b) => a.start - b.start));
     const editor = await vscode.window.showTextDocument(document);
     goTo(editor, added[0]);
-    this.marks.update();
+    this.shown();
     return true;
   }
 
@@ -119,6 +130,7 @@ export class InlineEdits implements vscode.Disposable {
   }
 
   dispose(): void {
+    clearTimeout(this.timer);
     this.registered.dispose();
   }
 
@@ -136,7 +148,7 @@ export class InlineEdits implements vscode.Disposable {
         void vscode.window.showWarningMessage(vscode.l10n.t('midline: the edit could not be taken back. Undo does so.'));
       }
     }
-    this.marks.update();
+    this.shown();
   }
 
   private changed({ document, contentChanges }: vscode.TextDocumentChangeEvent): void {
@@ -147,13 +159,38 @@ export class InlineEdits implements vscode.Disposable {
         parts = parts.map((part) => moved(part, { offset: rangeOffset, length: rangeLength, text }));
       }
       this.parts.set(key, parts);
-      this.marks.update();
+      this.shown();
     }
   }
 
   private forget(document: vscode.TextDocument): void {
-    if (this.parts.delete(document.uri.toString())) {
-      this.marks.update();
+    const key = document.uri.toString();
+    if (this.parts.delete(key)) {
+      delete this.kept[key];
+      this.shown();
+    }
+  }
+
+  private shown(): void {
+    this.marks.update();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.keep(), KEEP_AFTER_MS);
+  }
+
+  private keep(): void {
+    for (const document of vscode.workspace.textDocuments) {
+      this.kept[document.uri.toString()] = this.pending(document);
+    }
+    void this.state.update(KEPT, Object.fromEntries(Object.entries(this.kept).filter(([, parts]) => parts.length)));
+  }
+
+  /** Mark what was pending in a document when its window was closed; the text tells whether it still is. */
+  private recall(document: vscode.TextDocument): void {
+    const key = document.uri.toString();
+    const kept = this.kept[key];
+    if (kept?.length && !this.parts.has(key)) {
+      this.parts.set(key, kept.map((part) => ({ ...part, id: ++ids })));
+      this.shown();
     }
   }
 

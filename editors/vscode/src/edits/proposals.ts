@@ -5,8 +5,12 @@ import { Previews } from './preview.ts';
 import { existing, type Proposal } from './proposal.ts';
 
 export class Proposals implements vscode.Disposable {
-  readonly inline = new InlineEdits();
+  readonly inline: InlineEdits;
   private readonly previews = new Previews();
+
+  constructor(state: vscode.Memento) {
+    this.inline = new InlineEdits(state);
+  }
 
   /** @returns false where the text has changed since the edit was made. */
   async show(proposal: Proposal): Promise<boolean> {
