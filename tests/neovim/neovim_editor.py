@@ -16,6 +16,8 @@ import pynvim
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "editors" / "neovim"
 MIDLINE = Path(sys.executable).with_name("midline")
+CODE = 'def absolute(x):\n    """Return x without its sign, by an if and two returns."""\n    \n'
+"""A function whose body is missing."""
 
 # How long anything may take on a busy machine before a test gives up; no test depends on it otherwise.
 PATIENCE = 60.0
@@ -221,3 +223,9 @@ def version_of(program: str | Path) -> tuple[int, int]:
         return int(major), int(minor)
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return 0, 0
+
+
+def suggest(editor: Editor) -> str:
+    """Go to the body and wait for what is suggested there."""
+    editor.keys("3GA")
+    return editor.await_ghost()

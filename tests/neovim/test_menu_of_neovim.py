@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from neovim_editor import MIDLINE, Editor
+from neovim_editor import CODE, MIDLINE, Editor
 
 pytestmark = [pytest.mark.neovim, pytest.mark.model]
-
-CODE = 'def absolute(x):\n    """Return x without its sign, by an if and two returns."""\n    \n'
 
 # What a user's configuration has for any server; 0.12 announces inline completion, which this user has no use for.
 CLIENT = """
@@ -24,13 +22,6 @@ vim.lsp.config('midline', {
 })
 vim.lsp.enable('midline')
 """
-
-
-@pytest.fixture
-def file(midline_home: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "absolute.py"
-    path.write_text(CODE)
-    return path
 
 
 @pytest.fixture

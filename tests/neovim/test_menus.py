@@ -11,7 +11,6 @@ from neovim_editor import Editor
 
 pytestmark = [pytest.mark.neovim, pytest.mark.model]
 
-CODE = 'def absolute(x):\n    """Return x without its sign, by an if and two returns."""\n    \n'
 # The line before the cursor has wide characters, and a word that the item stands in for.
 LINE = "name = '🐇𝔽斐' + str(n); ret"
 
@@ -69,13 +68,6 @@ cmp.setup({
   sources = { { name = 'midline' } },
 })
 """
-
-
-@pytest.fixture
-def file(midline_home: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "absolute.py"
-    path.write_text(CODE)
-    return path
 
 
 @pytest.fixture

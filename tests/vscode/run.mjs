@@ -31,6 +31,7 @@ try {
   }
   await bench.start();
   await bench.open();
+  await bench.awaitStatus(/midline/); // before that, its commands are not there
   tell({ name: 'start', ok: true, seconds: (Date.now() - begun) / 1000 });
   for (const scenario of SCENARIOS.filter(({ name }) => options.names.includes(name))) {
     if (scenario !== SCENARIOS[0]) {

@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
+import { chat_is_stopped_and_kept, chat_streams_and_cites, conversations_are_put_in_order } from './chat.mjs';
+import { a_test_file_is_created, an_edit_is_decided_part_by_part, an_edit_is_previewed_and_applied } from './edits.mjs';
+import { a_folder_of_very_many_files, several_folders_have_a_server_each } from './folders.mjs';
 import { measureKeys } from './latency.mjs';
 import {
   a_huge_file_is_left_alone,
@@ -11,6 +14,7 @@ import {
   two_windows_share_an_engine,
   untrusted_workspace_runs_nothing_of_its_own,
 } from './troubles.mjs';
+import { midline_is_found_in_environments } from './programs.mjs';
 import { until } from './workbench.mjs';
 
 const ABSOLUTE = 'def absolute(x):\n    """Return x without its sign, by an if and two returns."""\n    \n';
@@ -61,6 +65,7 @@ async function first_start_without_a_model(bench) {
 }
 
 async function ghost_text_is_accepted_and_saved(bench) {
+  await bench.awaitStatus(/^(check|sync) midline$/);
   await bench.edit('absolute.py', 3);
   await bench.page.keyboard.type('if ');
   const ghost = await bench.awaitGhost();
@@ -134,23 +139,13 @@ async function keys_until_ghost_text(bench) {
 
 /** How long VS Code waited for the extension, as VS Code itself tells it. */
 async function activation_is_measured(bench) {
-  await bench.command('Developer: Show Running Extensions');
-  const row = bench.page.locator('.runtime-extensions-editor .extension').filter({ hasText: 'midline' });
-  const text = (await row.locator('.activation-time').textContent()) ?? '';
-  const activation_ms = Number(/(\d+)\s*ms/.exec(text)?.[1]);
-  assert.ok(Number.isFinite(activation_ms), text);
-  await bench.page.keyboard.press('Escape');
-  await row.waitFor({ state: 'hidden' });
-  return { activation_ms };
+  return { activation_ms: await bench.activation() };
 }
 
 async function status_tells_figures_and_switches(bench) {
   await bench.edit('absolute.py', 1);
   await bench.awaitStatus(/^check midline$/);
-  await bench.page.locator('.statusbar-item[id="midline.midline.midline.status"]').hover();
-  const hover = bench.page.locator('.monaco-hover').filter({ hasText: 'Memory' });
-  await hover.waitFor();
-  const text = await hover.textContent();
+  const text = await bench.statusHover('Memory');
   for (const row of ['Model', 'qwen2.5-coder', 'Tokens computed', 'median', 'Accepted', 'GB']) {
     assert.ok(text.includes(row), `${row} in ${text}`);
   }
@@ -202,52 +197,6 @@ async function a_cell_of_a_notebook_is_completed(bench) {
   return { ghost, context: why.context };
 }
 
-async function chat_streams_and_cites(bench) {
-  await bench.edit('store.py', 4);
-  await bench.command('midline: Open Chat');
-  const { chat } = bench;
-  const area = chat.getByRole('combobox');
-  const offered = chat.getByRole('option').filter({ hasText: '@store.py' });
-  await until(async () => {
-    await area.fill('@sto');
-    await area.pressSequentially('r'); // completion follows the keys
-    return offered.waitFor({ timeout: 5_000 }).then(() => true, () => false); // VS Code may load a new page twice
-  }, 'completion of a mention');
-  await bench.screenshot('chat-mention');
-  await area.press('Enter');
-  await area.pressSequentially('What does Store.flush do? Cite the source.');
-  await area.press('Enter');
-  await chat.getByRole('button', { name: 'Stop' }).waitFor();
-  await until(async () => (await chat.locator('article.assistant .body').count()) > 0, 'the answer to begin');
-  await chat.getByRole('button', { name: 'Send' }).waitFor();
-  const answer = (await chat.locator('article.assistant .body').last().textContent()) ?? '';
-  const pieces = bench.wire().filter(({ message }) => message.method === '$/progress' && message.params.value.kind === 'answer');
-  assert.ok(pieces.length > 1, 'the answer came in pieces');
-  assert.match(answer, /pending|flush|write/i);
-  await bench.screenshot('chat');
-  await chat.locator('.sources button.citation').first().click();
-  await bench.page.locator('.tab.active[data-resource-name="store.py"]').waitFor();
-  const place = await until(async () => /^Ln \d+.*selected/.test(await bench.position()) && bench.position(), 'the cited lines selected');
-  return { answer, place };
-}
-
-async function chat_is_stopped_and_kept(bench) {
-  await bench.command('midline: Open Chat');
-  const { chat } = bench;
-  await chat.getByRole('combobox').fill('Explain in many words how files are written in Python.');
-  await bench.page.keyboard.press('Enter');
-  await until(async () => ((await chat.locator('article[aria-busy] .body').textContent().catch(() => '')) ?? '').length > 20, 'some of the answer');
-  await chat.getByRole('button', { name: 'Stop' }).click();
-  await chat.locator('.note').filter({ hasText: 'Stopped' }).waitFor();
-  await bench.command('midline: Conversations…');
-  await chat.locator('.conversations button.title').first().waitFor();
-  await bench.screenshot('conversations');
-  await chat.locator('.conversations button.title').first().click();
-  await until(async () => (await chat.locator('article.user').count()) === 2, 'both questions, as they were kept');
-  await bench.command('midline: New Conversation');
-  await chat.locator('.empty').waitFor();
-}
-
 async function code_of_an_answer_is_applied(bench) {
   await bench.write('target.py', 'x = 1\n');
   await bench.edit('target.py', 1, 1);
@@ -258,45 +207,13 @@ async function code_of_an_answer_is_applied(bench) {
   await chat.getByRole('button', { name: 'Stop' }).waitFor();
   await chat.getByRole('button', { name: 'Send' }).waitFor();
   await chat.getByRole('button', { name: 'Apply…' }).first().click();
-  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
-  assert.equal(bench.read('target.py'), 'x = 1\n', 'nothing is changed before it is accepted');
+  const accept = bench.lens('Accept');
+  await accept.first().waitFor();
+  assert.equal(bench.read('target.py'), 'x = 1\n', 'nothing is saved');
   await bench.screenshot('apply');
-  await bench.page.keyboard.press('Control+Enter');
-  await bench.page.locator('.tab').filter({ hasText: 'midline: target.py' }).waitFor({ state: 'hidden' });
+  await accept.first().click();
+  await accept.first().waitFor({ state: 'hidden' });
   await bench.save('target.py', (text) => text.includes('def double') && text.includes('x = 1'));
-}
-
-async function an_edit_is_previewed_and_applied(bench) {
-  const before = 'def half(x):\n    return x / 2\n';
-  await bench.write('edited.py', before);
-  await bench.edit('edited.py', 2, 1);
-  await bench.command('midline: Edit…');
-  const input = bench.page.locator('.quick-input-widget input[type="text"]');
-  await input.waitFor();
-  await input.fill('Add a docstring: Return half of x.');
-  await bench.page.keyboard.press('Enter');
-  await bench.page.locator('.tab.active').filter({ hasText: 'midline: edited.py' }).waitFor();
-  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
-  await bench.screenshot('edit');
-  assert.equal(bench.read('edited.py'), before, 'nothing is changed before it is accepted');
-  await bench.page.locator('.editor-actions .action-label[aria-label*="Accept the Edit"]').click();
-  await bench.page.locator('.tab').filter({ hasText: 'midline: edited.py' }).waitFor({ state: 'hidden' });
-  await bench.save('edited.py', (text) => text.includes('"""'));
-  const text = bench.read('edited.py');
-  assert.match(text, /def half\(x\):/);
-  assert.match(text, /return x \/ 2/);
-  // The second one is discarded, with a key: the file stays as it is.
-  await bench.edit('edited.py', 1);
-  await bench.command('midline: Edit…');
-  await input.waitFor();
-  await input.fill('Rename the parameter x to number.');
-  await bench.page.keyboard.press('Enter');
-  await bench.page.locator('.tab.active').filter({ hasText: 'midline: edited.py' }).waitFor();
-  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
-  await bench.page.keyboard.press('Escape');
-  await bench.page.locator('.tab').filter({ hasText: 'midline: edited.py' }).waitFor({ state: 'hidden' });
-  assert.equal(bench.read('edited.py'), text);
-  return { text };
 }
 
 async function a_commit_message_is_written(bench) {
@@ -366,11 +283,10 @@ async function the_lightbulb_explains_and_fixes(bench) {
   assert.match(answer, /width|height|area/);
   await bench.edit('area.js', 3, 12);
   await bench.lightbulb(/^Fix: .*widht.*\(midline\)/);
-  await bench.page.locator('.tab.active').filter({ hasText: 'midline: area.js' }).waitFor();
-  await bench.page.locator('.monaco-diff-editor .line-insert').first().waitFor({ state: 'attached' });
-  assert.equal(bench.read('area.js'), before, 'nothing is changed before it is accepted');
-  await bench.page.keyboard.press('Control+Enter');
-  await bench.page.locator('.tab').filter({ hasText: 'midline: area.js' }).waitFor({ state: 'hidden' });
+  await bench.lens('Accept').first().waitFor();
+  assert.equal(bench.read('area.js'), before, 'nothing is saved');
+  await bench.chord('Control+k', 'y');
+  await bench.lens('Accept').first().waitFor({ state: 'hidden' });
   await bench.save('area.js', (text) => text !== before);
   const text = bench.read('area.js');
   assert.match(text, /return width \* height;/);
@@ -390,13 +306,19 @@ export const SCENARIOS = [
   a_cell_of_a_notebook_is_completed,
   chat_streams_and_cites,
   chat_is_stopped_and_kept,
+  conversations_are_put_in_order,
   code_of_an_answer_is_applied,
+  an_edit_is_decided_part_by_part,
   an_edit_is_previewed_and_applied,
+  a_test_file_is_created,
   the_lightbulb_explains_and_fixes,
   a_commit_message_is_written,
   engine_killed_and_back,
   server_killed_during_a_chat,
   two_windows_share_an_engine,
+  several_folders_have_a_server_each,
+  a_folder_of_very_many_files,
+  midline_is_found_in_environments,
   bad_programs_are_told_once_with_the_cure,
   server_of_another_version_is_told,
   untrusted_workspace_runs_nothing_of_its_own,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from pictures import PICTURES
 
 from lsp import __version__
 
@@ -47,3 +49,14 @@ def test_it_is_small_and_holds_its_licences(vsix: Path) -> None:
         assert part in notices
     for script in scripts:
         assert "eval(" not in script  # nor would the page's policy allow it
+
+
+def test_all_pictures_of_it_in_the_docs_come_from_the_tests() -> None:
+    root = FOLDER.parents[1]
+    shown: set[str] = set()
+    for page in (root / "README.md", root / "docs" / "editors.md"):
+        shown |= set(re.findall(r"images/(vscode[\w-]*)\.png", page.read_text(encoding="utf-8")))
+    assert shown == set(PICTURES.values())
+    taken = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.mjs"))
+    assert all(f"screenshot('{shot}')" in taken for shot in PICTURES)
+    assert all((root / "docs" / "images" / f"{picture}.png").exists() for picture in shown)

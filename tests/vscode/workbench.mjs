@@ -39,6 +39,8 @@ export class Workbench {
     Object.assign(this, options);
     this.workspace = path.join(this.root, 'project');
     this.wireLog = path.join(this.root, 'lsp.log');
+    /** Names the folder of the environment that is active for the stand-in of the Python extension. */
+    this.pythonEnvironment = path.join(this.root, 'python-environment');
     this.userSettings = {};
     this.errors = [];
   }
@@ -63,7 +65,8 @@ export class Workbench {
     const folders = ['--user-data-dir', path.join(this.root, 'data'), '--extensions-dir', path.join(this.root, 'extensions')];
     await this.set({});
     await this.setPath('');
-    await promisify(execFile)('code-server', [...folders, '--install-extension', this.vsix], { env });
+    const installed = [this.vsix, ...(this.python ? [this.python] : [])].flatMap((vsix) => ['--install-extension', vsix]);
+    await promisify(execFile)('code-server', [...folders, ...installed], { env });
     const log = fs.openSync(path.join(this.root, 'code-server.log'), 'w');
     const arguments_ = ['--auth', 'none', '--bind-addr', `127.0.0.1:${port}`, '--disable-telemetry', '--disable-update-check'];
     this.server = spawn('code-server', [...arguments_, ...folders], { env, stdio: ['ignore', log, log] });
@@ -87,9 +90,9 @@ export class Workbench {
 
   // -- the workbench --------------------------------------------------------------------------------------------
 
-  /** Open a folder, in the window that there is. */
+  /** Open a folder, or several by their `.code-workspace` file, in the window that there is. */
   async open(folder = this.workspace) {
-    await this.page.goto(`${this.url}/?folder=${folder}`);
+    await this.page.goto(`${this.url}/?${folder.endsWith('.code-workspace') ? 'workspace' : 'folder'}=${folder}`);
     await this.page.waitForSelector('.explorer-folders-view .monaco-list-row');
   }
 
@@ -175,14 +178,26 @@ export class Workbench {
   }
 
   /** Choose one of what the lightbulb offers at the cursor; its providers may still be at work, so it is asked again. */
-  async lightbulb(title) {
+  async lightbulb(title, ask = () => this.page.keyboard.press('Control+.')) {
     const offered = this.page.locator('.action-widget .monaco-list-row').filter({ hasText: title }).first();
     await until(async () => {
-      await this.page.keyboard.press('Control+.');
+      await ask();
       return offered.waitFor({ timeout: 5_000 }).then(() => true, () => this.page.keyboard.press('Escape'));
     }, `${title} in the lightbulb`);
     await this.screenshot('lightbulb');
     await offered.click();
+  }
+
+  /** Rows over lines of the text, by the text of one of their entries. */
+  lens(text) {
+    const exact = (one) => one.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/ /g, '[ \u00a0]');
+    return this.page.locator('.codelens-decoration > a, .codelens-decoration > span').filter({ hasText: new RegExp(`^\\s*${exact(text)}$`) });
+  }
+
+  /** A key after another, as `Ctrl+K A`. */
+  async chord(first, second) {
+    await this.page.keyboard.press(first);
+    await this.page.keyboard.press(second);
   }
 
   async save(name, holds) {
@@ -224,6 +239,17 @@ export class Workbench {
     return `${icon} ${((await item.textContent()) ?? '').trim()}`;
   }
 
+  /** What the status-bar item tells over it, once that holds a text. */
+  async statusHover(text) {
+    const found = this.page.locator('.monaco-hover').filter({ hasText: text });
+    await until(async () => {
+      await this.page.mouse.move(0, 0);
+      await this.page.locator('.statusbar-item[id="midline.midline.midline.status"]').hover();
+      return found.waitFor({ timeout: 5_000 }).then(() => true, () => false);
+    }, `${text} over the status`);
+    return (await found.textContent()) ?? '';
+  }
+
   async awaitStatus(pattern) {
     let seen = '';
     return until(async () => pattern.test((seen = await this.status())) && seen, () => `the status ${pattern}; it is ${seen}`);
@@ -232,6 +258,43 @@ export class Workbench {
   /** The chat's page. */
   get chat() {
     return this.page.frameLocator('iframe.webview.ready[src*="extensionId=midline.midline"]').frameLocator('iframe#active-frame');
+  }
+
+  /** How long VS Code waited for the extension, in milliseconds, as it tells itself. */
+  async activation() {
+    await this.command('Developer: Show Running Extensions');
+    const row = this.page.locator('.runtime-extensions-editor .extension').filter({ hasText: 'midline' });
+    const list = this.page.locator('.runtime-extensions-editor');
+    await list.locator('.extension').first().hover();
+    await until(async () => {
+      const shown = await row.isVisible(); // the slowest come first
+      if (!shown) await this.page.mouse.wheel(0, 200);
+      return shown;
+    }, 'midline among the running extensions');
+    const text = (await row.locator('.activation-time').textContent()) ?? '';
+    const found = /(\d+)\s*ms/.exec(text)?.[1];
+    if (!found) {
+      throw new Error(`no time in ${text}`);
+    }
+    await this.page.keyboard.press('Escape');
+    await list.waitFor({ state: 'hidden' });
+    return Number(found);
+  }
+
+  /** Type a text, and measure how long each key takes until it shows: milliseconds. */
+  async measureTyping(text) {
+    const times = [];
+    const line = () => this.page.locator('.editor-instance .view-line').allTextContents();
+    let typed = '';
+    for (const key of text) {
+      typed += key;
+      const began = Date.now();
+      await this.page.keyboard.type(key);
+      await until(async () => (await line()).some((one) => one.replaceAll('\u00a0', ' ').includes(typed)), `${typed} to show`);
+      times.push(Date.now() - began);
+    }
+    times.sort((a, b) => a - b);
+    return { p50: times[Math.floor(times.length / 2)], p95: times[Math.floor(times.length * 0.95)], max: times.at(-1) };
   }
 
   async screenshot(name) {

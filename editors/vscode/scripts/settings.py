@@ -16,6 +16,9 @@ from lsp.setting import Rule
 from lsp.settings import Settings
 
 FOLDER = Path(__file__).parents[1]
+# What the server doesn't know: the extension's own settings.
+_OWN = ("midline.path", "midline.edits.display")
+_OWN_TEXTS = tuple(f"setting.{name.removeprefix('midline.')}" for name in _OWN)
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -33,7 +36,7 @@ def schema(name: str, rule: Rule, default: Any) -> dict[str, Any]:
     else:
         told |= {"type": "array", "items": {"type": "string", "minLength": 1}}
     # A workspace is anybody's: what it can't say in its midline.toml, it can't say in its settings.json either.
-    scope = "machine" if rule.user_only or rule.by_name else "window"
+    scope = "machine" if rule.user_only or rule.by_name else "resource"
     return told | {
         "default": list(default) if isinstance(default, tuple) else default,
         "scope": scope,
@@ -59,8 +62,9 @@ def updated() -> dict[Path, str]:
     manifest, words = FOLDER / "package.json", FOLDER / "package.nls.json"
     data, said = (json.loads(path.read_text(encoding="utf-8")) for path in (manifest, words))
     configuration = data["contributes"]["configuration"][0]
-    configuration["properties"] = {"midline.path": configuration["properties"]["midline.path"], **properties}
-    kept = {key: text for key, text in said.items() if not key.startswith("setting.") or key == "setting.path"}
+    own = {name: value for name, value in configuration["properties"].items() if name in _OWN}
+    configuration["properties"] = own | properties
+    kept = {key: text for key, text in said.items() if not key.startswith("setting.") or key.startswith(_OWN_TEXTS)}
     return {
         path: json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         for path, content in ((manifest, data), (words, kept | texts))

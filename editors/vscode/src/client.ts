@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import {
   CloseAction,
   ErrorAction,
+  ExecuteCommandRequest,
   LanguageClient,
   MessageType,
   RevealOutputChannelOn,
@@ -24,15 +25,22 @@ export interface Handlers {
   closed(): void;
   /** Settings as the server shall have them. */
   settings(): Record<string, unknown>;
-  /** Commands of the server that the extension carries out; undefined where it doesn't. */
-  command(name: string, args: unknown[]): Thenable<unknown> | undefined;
+  /** Whether a document is this server's; another folder's server has the others. */
+  owns(uri: vscode.Uri): boolean;
   readonly provideInlineCompletionItems: NonNullable<LanguageClientOptions['middleware']>['provideInlineCompletionItems'];
 }
 
 /** A client for one life of a server; it is not started yet. */
-export function makeClient(program: string, output: vscode.LogOutputChannel, handlers: Handlers): LanguageClient {
+export function makeClient(
+  program: string,
+  output: vscode.LogOutputChannel,
+  folder: vscode.WorkspaceFolder | undefined,
+  handlers: Handlers,
+): LanguageClient {
+  const ours = async (uri: vscode.Uri, send: () => Promise<void>) => (handlers.owns(uri) ? send() : undefined);
   const options: LanguageClientOptions = {
     documentSelector: SCHEMES.map((scheme) => ({ scheme })),
+    ...(folder && { workspaceFolder: folder }),
     outputChannel: output,
     revealOutputChannelOn: RevealOutputChannelOn.Never,
     initializationOptions: { midline: handlers.settings() },
@@ -45,13 +53,26 @@ export function makeClient(program: string, output: vscode.LogOutputChannel, han
     },
     initializationFailedHandler: () => false,
     middleware: {
-      provideInlineCompletionItems: handlers.provideInlineCompletionItems,
+      didOpen: (document, next) => ours(document.uri, () => next(document)),
+      didChange: (event, next) => ours(event.document.uri, () => next(event)),
+      didSave: (document, next) => ours(document.uri, () => next(document)),
+      didClose: (document, next) => ours(document.uri, () => next(document)),
+      notebooks: {
+        didOpen: (notebook, cells, next) => ours(notebook.uri, () => next(notebook, cells)),
+        didChange: (event, next) => ours(event.notebook.uri, () => next(event)),
+        didSave: (notebook, next) => ours(notebook.uri, () => next(notebook)),
+        didClose: (notebook, cells, next) => ours(notebook.uri, () => next(notebook, cells)),
+      },
+      provideCompletionItem: (document, position, context, token, next) =>
+        handlers.owns(document.uri) ? next(document, position, context, token) : undefined,
+      provideInlineCompletionItems: (document, position, context, token, next) =>
+        handlers.owns(document.uri) ? handlers.provideInlineCompletionItems?.(document, position, context, token, next) : undefined,
       // At each move of the cursor, VS Code asks whether to show the lightbulb: where there is nothing to fix, no.
       provideCodeActions: (document, range, context, token, next) =>
-        context.triggerKind === vscode.CodeActionTriggerKind.Automatic && context.diagnostics.length === 0
+        !handlers.owns(document.uri) ||
+        (context.triggerKind === vscode.CodeActionTriggerKind.Automatic && context.diagnostics.length === 0)
           ? []
           : next(document, range, context, token),
-      executeCommand: (name, args, next) => handlers.command(name, args) ?? next(name, args),
       workspace: {
         configuration: (params, token, next) =>
           params.items.some((item) => item.section === 'midline')
@@ -79,12 +100,20 @@ class QuietClient extends LanguageClient {
   override error(message: string, data?: unknown): void {
     super.error(message, data, false);
   }
+
+  /** VS Code has one command of a name, and each server offers them all: the extension registers them. */
+  override registerFeature(feature: Parameters<LanguageClient['registerFeature']>[0]): void {
+    if (!('registrationType' in feature && feature.registrationType.method === ExecuteCommandRequest.method)) {
+      super.registerFeature(feature);
+    }
+  }
 }
 
 const capabilities: StaticFeature = {
   fillClientCapabilities(announced: ClientCapabilities) {
     // The status bar shows the same progress, and for longer.
     announced.window = { ...announced.window, workDoneProgress: false };
+    announced.workspace = { ...announced.workspace, executeCommand: {} };
     announced.experimental = { ...announced.experimental, midline: { askEdit: true } };
   },
   initialize() {},

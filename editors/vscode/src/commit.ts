@@ -1,7 +1,7 @@
 /** A message for the staged changes, into the input of the Source Control view. */
 import * as vscode from 'vscode';
 import { tellFailure } from './failures.ts';
-import type { Server } from './server.ts';
+import type { Servers } from './servers.ts';
 
 /** The little of Git's API that is used. */
 interface Repository {
@@ -12,12 +12,12 @@ interface GitApi {
   readonly repositories: readonly Repository[];
 }
 
-export async function writeCommitMessage(server: Server, source?: { rootUri?: vscode.Uri }): Promise<void> {
+export async function writeCommitMessage(servers: Servers, source?: { rootUri?: vscode.Uri }): Promise<void> {
   const repository = await repositoryOf(source);
-  const client = server.running;
+  const client = repository && (await servers.of(repository.rootUri).awake());
   if (!repository || !client) {
     void vscode.window.showInformationMessage(
-      client ? vscode.l10n.t('midline: no Git repository is open.') : vscode.l10n.t('midline is not running.'),
+      repository ? vscode.l10n.t('midline is not running.') : vscode.l10n.t('midline: no Git repository is open.'),
     );
     return;
   }

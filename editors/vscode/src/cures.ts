@@ -2,50 +2,50 @@
 import * as vscode from 'vscode';
 import { commandIn } from './status/describe.ts';
 import type { Server } from './server.ts';
+import type { Servers } from './servers.ts';
 
 export class Cures {
   private readonly told = new Set<string>();
-  private readonly server: Server;
+  private readonly servers: Servers;
 
-  constructor(server: Server) {
-    this.server = server;
+  constructor(servers: Servers) {
+    this.servers = servers;
   }
 
-  /** Tell what the server's own state is, where that is a fault. */
+  /** Tell what a server's own state is, where that is a fault. */
   watch(): vscode.Disposable {
     return vscode.Disposable.from(
-      this.server.onDidStart(() => this.told.clear()),
-      this.server.onDidChange(() => {
-        const state = this.server.state;
-        if ('message' in state) {
-          this.tell('error', state.message);
+      this.servers.onDidStart(() => this.told.clear()),
+      this.servers.onDidChange((server) => {
+        if ('message' in server.state) {
+          this.tell(server, 'error', server.state.message);
         }
       }),
     );
   }
 
   /** Show a message, unless it is the one shown before, with buttons for what can be done about it. */
-  tell(level: 'error' | 'warning' | 'info', message: string): void {
+  tell(server: Server, level: 'error' | 'warning' | 'info', message: string): void {
     if (!this.told.has(message)) {
       this.told.add(message);
-      void this.show(level, message);
+      void this.show(server, level, message);
     }
   }
 
   /** The buttons that a fault wants. */
-  async show(level: 'error' | 'warning' | 'info', message: string): Promise<void> {
+  async show(server: Server, level: 'error' | 'warning' | 'info', message: string): Promise<void> {
     const t = vscode.l10n.t;
     const cures = new Map<string, () => unknown>();
     const command = commandIn(message);
-    if (this.server.state.state === 'missing') {
+    if (server.state.state === 'missing') {
       cures.set(t('Set Up…'), () => vscode.commands.executeCommand('midline.setUp'));
       cures.set(t('Choose Program…'), () => vscode.commands.executeCommand('midline.choosePath'));
-    } else if (this.server.state.state === 'crashed') {
+    } else if (server.state.state === 'crashed') {
       cures.set(t('Show Output'), () => vscode.commands.executeCommand('midline.showOutput'));
       cures.set(t('Restart'), () => vscode.commands.executeCommand('midline.restart'));
     } else if (command) {
-      cures.set(t('Open Terminal'), () => this.inTerminal(command));
-      cures.set(t('Copy Command'), () => vscode.env.clipboard.writeText(this.commandLine(command)));
+      cures.set(t('Open Terminal'), () => this.inTerminal(server, command));
+      cures.set(t('Copy Command'), () => vscode.env.clipboard.writeText(commandLine(server, command)));
     }
     const shows = {
       error: vscode.window.showErrorMessage,
@@ -57,13 +57,13 @@ export class Cures {
   }
 
   /** Type one of midline's commands in a terminal. It is the user who runs it: it may use the network. */
-  inTerminal(command: string): void {
-    type(this.commandLine(command));
+  inTerminal(server: Server, command: string): void {
+    type(commandLine(server, command));
   }
+}
 
-  private commandLine(command: string): string {
-    return `${quoted(this.server.program || 'midline')} ${command}`;
-  }
+function commandLine(server: Server, command: string): string {
+  return `${quoted(server.program || 'midline')} ${command}`;
 }
 
 /** Type a command in midline's terminal, without running it. */

@@ -1,11 +1,11 @@
-/** Tells the server where the cursor comes to rest, so that it has read that place before anything is typed there. */
+/** Tells a document's server where the cursor comes to rest, so that it has read that place before anything is typed there. */
 import * as vscode from 'vscode';
 import { isOurs } from './documents.ts';
-import type { Server } from './server.ts';
+import type { Servers } from './servers.ts';
 
 const REST_MS = 150;
 
-export function watchCursor(server: Server): vscode.Disposable {
+export function watchCursor(servers: Servers): vscode.Disposable {
   let timer: NodeJS.Timeout | undefined;
   let typed = false;
   const rest = (editor: vscode.TextEditor | undefined): void => {
@@ -16,7 +16,7 @@ export function watchCursor(server: Server): vscode.Disposable {
       if (cursorOnly && editor && editor === vscode.window.activeTextEditor && isOurs(editor.document)) {
         const { line, character } = editor.selection.active;
         const textDocument = { uri: editor.document.uri.toString() };
-        void server.running?.sendNotification('midline/cursorMoved', { textDocument, position: { line, character } });
+        void servers.of(editor.document.uri).running?.sendNotification('midline/cursorMoved', { textDocument, position: { line, character } });
       }
     }, REST_MS);
   };
@@ -26,7 +26,7 @@ export function watchCursor(server: Server): vscode.Disposable {
     vscode.workspace.onDidChangeTextDocument(({ document }) => {
       typed ||= document === vscode.window.activeTextEditor?.document;
     }),
-    server.onDidStart(() => rest(vscode.window.activeTextEditor)),
+    servers.onDidStart(() => rest(vscode.window.activeTextEditor)),
     { dispose: () => clearTimeout(timer) },
   );
 }

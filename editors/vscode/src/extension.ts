@@ -4,17 +4,19 @@ import { ChatView } from './chat/view.ts';
 import { Cures, choosePath, setUp, type } from './cures.ts';
 import { writeCommitMessage } from './commit.ts';
 import { watchCursor } from './cursor.ts';
+import { ServerCommands } from './commands.ts';
 import { Edits, type EditParams } from './edits/requests.ts';
-import { Previews } from './edits/preview.ts';
-import { Server } from './server.ts';
+import { Proposals } from './edits/proposals.ts';
+import type { Server } from './server.ts';
+import { Servers } from './servers.ts';
 import { StatusBar } from './status/bar.ts';
 import { Suggestions } from './suggestions.ts';
 import { fits, isOlder } from './version.ts';
 import { showWhy } from './why.ts';
 
-let running: Server | undefined;
+let running: Servers | undefined;
 
-/** VS Code waits for this a little: the server leaves in order, and writes down what it has counted. */
+/** VS Code waits for this a little: each server leaves in order, and writes down what it has counted. */
 export function deactivate(): Promise<void> | undefined {
   return running?.stop();
 }
@@ -22,32 +24,23 @@ export function deactivate(): Promise<void> | undefined {
 export function activate(context: vscode.ExtensionContext): void {
   const output = vscode.window.createOutputChannel('midline', { log: true });
   const suggestions = new Suggestions();
-  const previews = new Previews();
-  const server: Server = new Server(output, settingNames(context.extension.packageJSON), {
-    message: (level, text) => cures.tell(level, text),
-    command: (name, args) => take(name, args),
+  const proposals = new Proposals(context.workspaceState);
+  const servers: Servers = new Servers(output, settingNames(context.extension.packageJSON), {
+    message: (server, level, text) => cures.tell(server, level, text),
     provideInlineCompletionItems: suggestions.provide,
   });
-  running = server;
-  context.subscriptions.push(suggestions.attach(server));
-  const cures = new Cures(server);
-  const edits = new Edits(server, previews);
-  const chat = new ChatView(context.extensionUri, server, previews);
-  const bar = new StatusBar(server, suggestions, cures);
-
-  /** Commands of the server that show something: the extension has the place for it. */
-  function take(name: string, [params]: unknown[]): Thenable<unknown> | undefined {
-    switch (name) {
-      case 'midline.edit':
-        return edits.run(params as EditParams);
-      case 'midline.askEdit':
-        return edits.ask(params as EditParams);
-      case 'midline.explain':
-        return chat.explain(params as EditParams);
-      default:
-        return undefined;
-    }
-  }
+  running = servers;
+  context.subscriptions.push(suggestions.attach(servers));
+  const cures = new Cures(servers);
+  const edits = new Edits(servers, proposals);
+  const chat = new ChatView(context.extensionUri, servers, proposals);
+  const bar = new StatusBar(servers, suggestions, cures);
+  // Commands of the server that show something: the extension has the place for it.
+  const offered = new ServerCommands(servers, {
+    'midline.edit': (params: EditParams) => edits.run(params),
+    'midline.askEdit': (params?: EditParams) => edits.ask(params),
+    'midline.explain': (params: EditParams) => chat.explain(params),
+  });
 
   const commands: Record<string, (...args: never[]) => unknown> = {
     openChat: () => chat.open(),
@@ -55,61 +48,46 @@ export function activate(context: vscode.ExtensionContext): void {
     conversations: () => chat.list(),
     ask: () => chat.ask(),
     editSelection: () => edits.ask(),
-    acceptEdit: () => previews.accept(),
-    discardEdit: () => previews.discard(),
-    writeCommitMessage: (source?: { rootUri?: vscode.Uri }) => writeCommitMessage(server, source),
+    acceptEdit: () => proposals.accept(),
+    discardEdit: () => proposals.discard(),
+    acceptChange: (uri?: string, id?: number) => proposals.inline.decide(true, uri, id),
+    discardChange: (uri?: string, id?: number) => proposals.inline.decide(false, uri, id),
+    acceptAll: (uri?: string) => proposals.inline.decideAll(true, uri),
+    discardAll: (uri?: string) => proposals.inline.decideAll(false, uri),
+    nextChange: () => proposals.inline.go(1),
+    previousChange: () => proposals.inline.go(-1),
+    compareEdit: (uri?: string) => proposals.inline.compare(uri),
+    writeCommitMessage: (source?: { rootUri?: vscode.Uri }) => writeCommitMessage(servers, source),
     toggle: () => suggestions.toggle(),
     toggleLanguage: () => suggestions.toggleLanguage(),
     snooze: () => suggestions.snooze(),
     menu: () => bar.menu(),
-    showWhy: () => showWhy(server),
-    restart: () => server.start(),
+    showWhy: () => showWhy(servers.current),
+    restart: () => servers.current.start(),
     setUp,
     choosePath,
     typeInstall: () => type('python3 -m venv ~/.midline && ~/.midline/bin/pip install '),
-    typePull: () => cures.inTerminal('model pull'),
+    typePull: () => cures.inTerminal(servers.current, 'model pull'),
     showOutput: () => output.show(),
   };
   context.subscriptions.push(
     output,
     suggestions,
-    previews,
-    server,
+    proposals,
+    servers,
+    offered,
     bar,
     chat,
     cures.watch(),
-    watchCursor(server),
+    watchCursor(servers),
     ...Object.entries(commands).map(([name, run]) => vscode.commands.registerCommand(`midline.${name}`, run)),
-    server.onDidStart(() => {
+    servers.onDidStart((server) => {
       const { version } = context.extension.packageJSON as { version: string };
-      checkVersion(version, server.version, cures);
-      const offered = server.running?.initializeResult?.capabilities.executeCommandProvider?.commands ?? [];
-      provideAskEdit(offered);
-    }),
-    vscode.workspace.onDidChangeConfiguration((event) => {
-      if (event.affectsConfiguration('midline.path')) {
-        void server.start();
-      } else if (event.affectsConfiguration('midline')) {
-        server.configure();
-      }
-    }),
-    vscode.workspace.onDidGrantWorkspaceTrust(() => {
-      if (!server.running) {
-        void server.start();
-      }
+      checkVersion(version, server, cures);
     }),
   );
 
-  let askEdit: vscode.Disposable | undefined;
-  /** Code actions name this command; where the server doesn't offer to carry it out, it is ours alone. */
-  function provideAskEdit(offered: readonly string[]): void {
-    if (!offered.includes('midline.askEdit')) {
-      askEdit ??= vscode.commands.registerCommand('midline.askEdit', (params?: EditParams) => edits.ask(params));
-    }
-  }
-  context.subscriptions.push({ dispose: () => askEdit?.dispose() });
-
-  void server.start();
+  void servers.current.start();
 }
 
 /** The settings in package.json, without `midline.`. */
@@ -119,13 +97,14 @@ function settingNames(manifest: { contributes: { configuration: { properties: ob
     .map((name) => name.slice('midline.'.length));
 }
 
-function checkVersion(mine: string, servers: string | undefined, cures: Cures): void {
-  if (fits(mine, servers)) {
+function checkVersion(mine: string, server: Server, cures: Cures): void {
+  const theirs = server.version;
+  if (fits(mine, theirs)) {
     return;
   }
   const t = vscode.l10n.t;
-  const cure = isOlder(servers, mine)
+  const cure = isOlder(theirs, mine)
     ? t('Update midline, or install the extension that comes with it.')
     : t("Install the extension that comes with that midline: `make vsix` in its folder builds it.");
-  cures.tell('warning', `${t('midline {0} runs here, but this extension is made for {1}; some of it may fail.', servers ?? '?', mine)} ${cure}`);
+  cures.tell(server, 'warning', `${t('midline {0} runs here, but this extension is made for {1}; some of it may fail.', theirs ?? '?', mine)} ${cure}`);
 }

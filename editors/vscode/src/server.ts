@@ -1,4 +1,4 @@
-/** The server's life: found, started, watched, started again, given up. */
+/** One server's life: found, started, watched, started again, given up. */
 import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import * as vscode from 'vscode';
@@ -9,7 +9,7 @@ import { Restarts } from './restarts.ts';
 import { chosen, type Values } from './settings.ts';
 import type { Server as State, Status } from './status/describe.ts';
 
-type Hooks = Pick<Handlers, 'message' | 'command' | 'provideInlineCompletionItems'>;
+type Hooks = Pick<Handlers, 'message' | 'owns' | 'provideInlineCompletionItems'>;
 
 const REFRESH_MS = 1_500;
 
@@ -38,13 +38,16 @@ export class Server implements vscode.Disposable {
   private readonly output: vscode.LogOutputChannel;
   private readonly hooks: Hooks;
   private readonly names: readonly string[];
+  /** The one that it serves; undefined where the window has none. */
+  readonly folder: vscode.WorkspaceFolder | undefined;
 
   /**
    * @param names of the server's settings, without `midline.`.
    */
-  constructor(output: vscode.LogOutputChannel, names: readonly string[], hooks: Hooks) {
+  constructor(output: vscode.LogOutputChannel, names: readonly string[], folder: vscode.WorkspaceFolder | undefined, hooks: Hooks) {
     this.output = output;
     this.names = names;
+    this.folder = folder;
     this.hooks = hooks;
   }
 
@@ -57,6 +60,22 @@ export class Server implements vscode.Disposable {
   async start(): Promise<void> {
     this.restarts.reset();
     await this.begin();
+  }
+
+  /** The client, once the server answers, which is started if it has not been yet; undefined where it can't be. */
+  async awake(): Promise<Client | undefined> {
+    if (this.state.state === 'stopped') {
+      await this.start();
+    }
+    while (this.state.state === 'starting') {
+      await new Promise<void>((resolve) => {
+        const listener = this.onDidChange(() => {
+          listener.dispose();
+          resolve();
+        });
+      });
+    }
+    return this.running;
   }
 
   async stop(): Promise<void> {
@@ -106,11 +125,12 @@ export class Server implements vscode.Disposable {
       return;
     }
     this.program = found.program;
-    this.output.info(`starting ${found.program} serve (found by: ${found.by})`);
+    const where = this.folder ? ` for ${this.folder.name}` : '';
+    this.output.info(`starting ${found.program} serve${where} (found by: ${found.by})`);
     const { makeClient } = await import('./client.ts');
     const began = Date.now();
     const ended = once(() => this.ended(life, Date.now() - began));
-    const client = makeClient(found.program, this.output, {
+    const client = makeClient(found.program, this.output, this.folder, {
       ...this.hooks,
       status: (status) => this.told(life, status),
       closed: ended,
@@ -164,9 +184,12 @@ export class Server implements vscode.Disposable {
   }
 
   private find(): Promise<Found> {
-    const folders = (vscode.workspace.workspaceFolders ?? []).filter((folder) => folder.uri.scheme === 'file');
+    // Its own folder first: its environment comes before those of others.
+    const own = this.folder ? [this.folder] : [];
+    const others = (vscode.workspace.workspaceFolders ?? []).filter(({ uri }) => uri.toString() !== this.folder?.uri.toString());
+    const folders = [...own, ...others].filter((folder) => folder.uri.scheme === 'file');
     return find({
-      setting: vscode.workspace.getConfiguration('midline').get('path', '').trim(),
+      setting: vscode.workspace.getConfiguration('midline', this.folder).get('path', '').trim(),
       folders: folders.map((folder) => folder.uri.fsPath),
       trusted: vscode.workspace.isTrusted,
       searchPath: process.env.PATH ?? '',
@@ -178,7 +201,7 @@ export class Server implements vscode.Disposable {
   }
 
   private settings(): Record<string, unknown> {
-    const configuration = vscode.workspace.getConfiguration('midline');
+    const configuration = vscode.workspace.getConfiguration('midline', this.folder);
     return chosen(this.names, (name) => configuration.inspect(name) as Values | undefined);
   }
 }

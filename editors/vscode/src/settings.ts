@@ -7,8 +7,8 @@ export interface Values {
   readonly workspaceFolderValue?: unknown;
 }
 
-/** The extension's own setting, which the server doesn't know. */
-const OWN = 'path';
+/** The extension's own settings, which the server doesn't know. */
+const OWN = new Set(['path', 'edits.display']);
 
 /**
  * What the server is sent.
@@ -21,7 +21,7 @@ const OWN = 'path';
 export function chosen(names: readonly string[], inspect: (name: string) => Values | undefined): Record<string, unknown> {
   const sent: Record<string, unknown> = {};
   for (const name of names) {
-    const values = name === OWN ? undefined : inspect(name);
+    const values = OWN.has(name) ? undefined : inspect(name);
     const value = values?.workspaceFolderValue ?? values?.workspaceValue ?? values?.globalValue;
     if (value !== undefined && value !== null) {
       sent[name] = value;

@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import { Partial } from './partial.ts';
 import { wants, withLanguage } from './settings.ts';
-import type { Server } from './server.ts';
+import type { Servers } from './servers.ts';
 import type { Switches } from './status/describe.ts';
 
 type Next = (
@@ -22,7 +22,7 @@ export class Suggestions implements vscode.Disposable {
   private readonly partial = new Partial();
   private readonly changed = new vscode.EventEmitter<void>();
   private readonly listener: vscode.Disposable;
-  private server: Server | undefined;
+  private servers: Servers | undefined;
   private typed: { readonly document: vscode.TextDocument; readonly at: number } | undefined;
 
   readonly onDidChange = this.changed.event;
@@ -31,16 +31,17 @@ export class Suggestions implements vscode.Disposable {
     this.listener = vscode.workspace.onDidChangeTextDocument((event) => this.edited(event));
   }
 
-  attach(server: Server): vscode.Disposable {
-    this.server = server;
-    let wasReady = false;
-    return server.onDidChange(() => {
+  attach(servers: Servers): vscode.Disposable {
+    this.servers = servers;
+    const wereReady = new WeakSet<object>();
+    return servers.onDidChange((server) => {
       const state = server.status?.engine.state;
-      const ready = state === 'ready' || state === 'busy';
-      if (ready && !wasReady) {
+      if (state !== 'ready' && state !== 'busy') {
+        wereReady.delete(server);
+      } else if (!wereReady.has(server)) {
+        wereReady.add(server);
         this.askAgain();
       }
-      wasReady = ready;
     });
   }
 
@@ -54,7 +55,7 @@ export class Suggestions implements vscode.Disposable {
 
   /** What is switched off, for a document. */
   switches(document: vscode.TextDocument | undefined): Switches {
-    const { enabled, languages } = settings();
+    const { enabled, languages } = settings(document?.uri);
     const snoozed = Math.max(0, this.snoozedUntil - Date.now());
     return { enabled, language: !document || wants(languages, document.languageId), snoozed };
   }
@@ -72,7 +73,7 @@ export class Suggestions implements vscode.Disposable {
       return undefined;
     }
     const answer = await next(document, position, context, token);
-    this.server?.refresh();
+    this.servers?.of(document.uri).refresh();
     const items = Array.isArray(answer) ? answer : (answer?.items ?? []);
     const [first] = items;
     const id: unknown = first?.command?.arguments?.[0];
@@ -139,14 +140,14 @@ export class Suggestions implements vscode.Disposable {
       const taken = this.partial.edited({ uri, offset: change.rangeOffset, replaced: change.rangeLength, text: change.text });
       if (taken) {
         const command = { command: 'midline.partlyAccepted', arguments: [taken.id, taken.characters] };
-        this.server?.running?.sendRequest('workspace/executeCommand', command).catch(() => undefined);
+        this.servers?.of(event.document.uri).running?.sendRequest('workspace/executeCommand', command).catch(() => undefined);
       }
     }
   }
 }
 
-function settings(): { configuration: vscode.WorkspaceConfiguration; enabled: boolean; languages: string[] } {
-  const configuration = vscode.workspace.getConfiguration('midline');
+function settings(scope?: vscode.Uri): { configuration: vscode.WorkspaceConfiguration; enabled: boolean; languages: string[] } {
+  const configuration = vscode.workspace.getConfiguration('midline', scope);
   const languages: unknown = configuration.get('completion.languages');
   return {
     configuration,

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cited } from '../src/chat/citations.ts';
 import { applied, size, Stale, type Hunk } from '../src/edits/hunks.ts';
+import { moved, regionsOf, stateOf, type Change } from '../src/edits/regions.ts';
+import { hunksBetween } from '../src/edits/lines.ts';
 import { Partial } from '../src/partial.ts';
 import { Restarts } from '../src/restarts.ts';
 import { chosen, wants, withLanguage } from '../src/settings.ts';
@@ -67,6 +69,59 @@ test('hunks are applied by UTF-16 positions, whatever the line ends', () => {
   assert.equal(size([hunk(0, 0, 1, 'a\n', 'b\nc\n'), hunk(3, 0, 3, '', 'd')]), '+3 −1');
 });
 
+test('the hunks between two texts make one of the other, and leave lines that stay', () => {
+  const texts = ['', 'a\n', 'a\nb\nc\n', 'a\nB\nc\n', 'x\na\nb\n', 'c\nb\na\n', 'a\nb', 'a\r\nb\r\n', 'b\n\nb\n', 'a\nb\nc\nd'];
+  for (const before of texts) {
+    for (const after of texts) {
+      const hunks = hunksBetween(before, after, 0);
+      assert.equal(applied(before, hunks), after, JSON.stringify([before, after]));
+      const below = hunksBetween(before, after, 2);
+      assert.equal(applied(`1\n2\n${before}`, below), `1\n2\n${after}`);
+    }
+  }
+  assert.equal(hunksBetween('a\nb\nc\nd\n', 'a\nB\nc\nD\n', 0).length, 2);
+  assert.deepEqual(hunksBetween('a\nb\n', 'a\nb\n', 0), []);
+});
+
+test('parts of an edit keep their place and tell what became of them, also after undo', () => {
+  let text = 'a\nb\nc\nd\n';
+  const parts = [{ start: 2, end: 4, before: 'b\n', after: 'B\nB\n' }, { start: 8, end: 8, before: '', after: 'e\n' }];
+  let regions = regionsOf(parts);
+  const states = () => regions.map((region) => stateOf(region, text.slice(region.start, region.end)));
+  const change = ({ offset, length, text: inserted }: Change) => {
+    text = text.slice(0, offset) + inserted + text.slice(offset + length);
+    regions = regions.map((region) => moved(region, { offset, length, text: inserted }));
+  };
+  const [put, back] = [{ offset: 2, length: 2, text: 'B\nB\n' }, { offset: 2, length: 4, text: 'b\n' }];
+  text = 'a\nB\nB\nc\nd\ne\n';
+  assert.deepEqual(states(), ['pending', 'pending']);
+  change(back);
+  assert.deepEqual(states(), ['discarded', 'pending']);
+  change(put); // undone
+  assert.deepEqual(states(), ['pending', 'pending']);
+  change({ offset: 10, length: 2, text: '' });
+  change({ offset: 10, length: 0, text: 'e\n' });
+  assert.deepEqual(states(), ['pending', 'pending'], 'what was inserted is discarded and put back');
+  change({ offset: 0, length: 0, text: 'new\n' });
+  change({ offset: 6, length: 0, text: '\n' }); // Enter before the first part
+  change({ offset: 11, length: 0, text: 'behind it\n' });
+  assert.deepEqual(states(), ['pending', 'pending'], 'lines beside a part are not in it');
+  assert.equal(text, 'new\na\n\nB\nB\nbehind it\nc\nd\ne\n');
+  regions = regions.map((region, index) => ({ ...region, accepted: index === 1 }));
+  change({ offset: 8, length: 1, text: 'mine' });
+  assert.deepEqual(states(), ['own', 'accepted']);
+  change({ offset: 0, length: text.length, text: '' });
+  assert.deepEqual(regions.map(({ start, end }) => [start, end]), [[0, 0], [0, 0]], 'all of it is replaced');
+});
+
+test('a part that only removes is discarded by its undo, and own once something is typed there', () => {
+  const [region] = regionsOf([{ start: 2, end: 4, before: 'b\n', after: '' }]);
+  assert.equal(stateOf(region!, ''), 'pending');
+  const undone = moved(region!, { offset: 2, length: 0, text: 'b\n' });
+  assert.deepEqual([undone.start, undone.end], [2, 4]);
+  assert.equal(stateOf(undone, 'b\n'), 'discarded');
+});
+
 test('words taken of a suggestion are told once, keys and all of it are not', () => {
   const partial = new Partial();
   const shown = { id: 'one', uri: 'u', start: 10, texts: ['return x * 2'] };
@@ -127,6 +182,7 @@ test('the hover has the figures that are known', () => {
   assert.equal(rows['Memory'], '0.80 GB');
   assert.equal(rows['Index'], '7 files');
   assert.deepEqual(describe({ state: 'running' }, status({ model: null }), ON, say).rows, []);
+  assert.deepEqual(describe({ state: 'starting' }, undefined, ON, say, 'api').rows, [['Folder', 'api']]);
 });
 
 test('a cure that names one of midline’s commands gives it to a terminal', () => {

@@ -1,7 +1,8 @@
 /** Code out of an answer, into the editor: inserted at the cursor, or proposed in the selection's place. */
 import * as vscode from 'vscode';
 import { linesOf } from '../documents.ts';
-import type { Previews } from '../edits/preview.ts';
+import { hunksBetween } from '../edits/lines.ts';
+import type { Proposals } from '../edits/proposals.ts';
 
 export async function insertAtCursor(editor: vscode.TextEditor | undefined, code: string): Promise<void> {
   if (!editor) {
@@ -12,7 +13,7 @@ export async function insertAtCursor(editor: vscode.TextEditor | undefined, code
 }
 
 /** Show code in the place of the selected lines; without a selection, as new lines above the cursor's. */
-export async function proposeCode(editor: vscode.TextEditor | undefined, code: string, previews: Previews): Promise<void> {
+export async function proposeCode(editor: vscode.TextEditor | undefined, code: string, proposals: Proposals): Promise<void> {
   if (!editor) {
     return noEditor();
   }
@@ -24,10 +25,10 @@ export async function proposeCode(editor: vscode.TextEditor | undefined, code: s
   const old_text = document.getText(range);
   const ends = selection.isEmpty || /[\r\n]$/.test(old_text);
   const new_text = code.replace(/\r\n|\r|\n/g, newline).replace(/[\r\n]+$/, '') + (ends ? newline : '');
-  await previews.show({
+  await proposals.show({
     uri: document.uri,
     version: document.version,
-    hunks: [{ range, old_text, new_text }],
+    hunks: hunksBetween(old_text, new_text, range.start.line),
     title: vscode.l10n.t('from the chat'),
   });
 }

@@ -5,19 +5,21 @@ import type { Completion } from './messages.ts';
 const MOST = 12;
 const EXCLUDED = '**/{node_modules,.git,.venv,venv,__pycache__,dist,build}/**';
 
-export async function completions(query: string): Promise<Completion[]> {
+/** @param folder whose files are meant; without one, those of the window. */
+export async function completions(query: string, folder?: vscode.WorkspaceFolder): Promise<Completion[]> {
   if (/[\s*?{}[\]]/.test(query)) {
     return [];
   }
-  const [files, symbols] = await Promise.all([filesLike(query), symbolsLike(query)]);
+  const [files, symbols] = await Promise.all([filesLike(query, folder), symbolsLike(query)]);
   const fixed = 'diff'.startsWith(query) ? [{ label: '@diff', detail: vscode.l10n.t('what differs from the last commit'), insert: '@diff' }] : [];
   return [...fixed, ...files, ...symbols].slice(0, MOST);
 }
 
-async function filesLike(query: string): Promise<Completion[]> {
+async function filesLike(query: string, folder?: vscode.WorkspaceFolder): Promise<Completion[]> {
   const letters = [...query].map((letter) => (/[a-z]/i.test(letter) ? `[${letter.toLowerCase()}${letter.toUpperCase()}]` : letter));
   const pattern = query ? `**/*${letters.join('')}*` : '**/*';
-  const found = await vscode.workspace.findFiles(query.includes('/') ? `${pattern}*` : pattern, EXCLUDED, 60);
+  const glob = query.includes('/') ? `${pattern}*` : pattern;
+  const found = await vscode.workspace.findFiles(folder ? new vscode.RelativePattern(folder, glob) : glob, EXCLUDED, 60);
   return found
     .map((uri) => vscode.workspace.asRelativePath(uri, false))
     .filter((path) => !/\s/.test(path))

@@ -4,6 +4,7 @@ import type { ProgressType } from 'vscode-languageclient/node';
 import type { PlaceParams } from '../documents.ts';
 import { reason } from '../failures.ts';
 import type { Server } from '../server.ts';
+import type { Servers } from '../servers.ts';
 import type { Citation, Conversation, ToPage, Turn } from './messages.ts';
 
 interface Answer {
@@ -32,16 +33,27 @@ export class Talk {
   private cancel: vscode.CancellationTokenSource | undefined;
   /** What has come of the answer. */
   private coming = { answer: '', reasoning: '' };
-  private readonly server: Server;
+  private readonly servers: Servers;
+  /** Whose conversation this is: it stays its folder's, whatever is in front. */
+  private server: Server;
+  /** Whose conversations were listed last. */
+  private listed: Server;
   private readonly post: (message: ToPage) => void;
 
   id = '';
   title = '';
   turns: Turn[] = [];
 
-  constructor(server: Server, post: (message: ToPage) => void) {
-    this.server = server;
+  constructor(servers: Servers, post: (message: ToPage) => void) {
+    this.servers = servers;
+    this.server = servers.current;
+    this.listed = servers.current;
     this.post = post;
+  }
+
+  /** The folder that it is about. */
+  get folder(): vscode.WorkspaceFolder | undefined {
+    return (this.turns.length ? this.server : this.servers.current).folder;
   }
 
   get running(): boolean {
@@ -81,6 +93,9 @@ export class Talk {
     }
     const cancel = new vscode.CancellationTokenSource();
     this.cancel = cancel;
+    if (this.turns.length === 0) {
+      this.server = this.servers.current;
+    }
     this.coming = { answer: '', reasoning: '' };
     this.turns.push({ role: 'user', text: shown });
     this.show();
@@ -94,6 +109,7 @@ export class Talk {
   }
 
   async list(): Promise<Conversation[]> {
+    this.listed = this.servers.current;
     return (await this.request<Conversation[]>({ action: 'list' })) ?? [];
   }
 
@@ -101,6 +117,7 @@ export class Talk {
     this.begin();
     const kept = await this.request<Kept>({ action: 'get', conversation: id });
     if (kept) {
+      this.server = this.listed;
       [this.id, this.title, this.turns] = [kept.id, kept.title, [...kept.history]];
       this.show();
     }
@@ -126,7 +143,7 @@ export class Talk {
   }
 
   private async answer(message: string, place: PlaceParams | undefined, command: string, cancel: vscode.CancellationToken): Promise<Turn> {
-    const client = this.server.running;
+    const client = await this.server.awake();
     if (!client) {
       return { role: 'assistant', text: '', error: vscode.l10n.t('midline is not running.') };
     }
@@ -170,7 +187,7 @@ export class Talk {
 
   private async request<T>(params: { action: string; conversation?: string; title?: string }): Promise<T | undefined> {
     try {
-      return await this.server.running?.sendRequest<T>('midline/conversations', params);
+      return await this.listed.running?.sendRequest<T>('midline/conversations', params);
     } catch (error) {
       const why = reason(error);
       if (why) {

@@ -2,8 +2,8 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { PlaceParams } from '../documents.ts';
-import type { Previews } from '../edits/preview.ts';
-import type { Server } from '../server.ts';
+import type { Proposals } from '../edits/proposals.ts';
+import type { Servers } from '../servers.ts';
 import { cited } from './citations.ts';
 import { insertAtCursor, proposeCode } from './code.ts';
 import { page } from './html.ts';
@@ -21,12 +21,12 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   private readonly registered: vscode.Disposable;
   private focusWhenReady = false;
   private readonly extension: vscode.Uri;
-  private readonly previews: Previews;
+  private readonly proposals: Proposals;
 
-  constructor(extension: vscode.Uri, server: Server, previews: Previews) {
+  constructor(extension: vscode.Uri, servers: Servers, proposals: Proposals) {
     this.extension = extension;
-    this.previews = previews;
-    this.talk = new Talk(server, (message) => this.post(message));
+    this.proposals = proposals;
+    this.talk = new Talk(servers, (message) => this.post(message));
     this.place = new CurrentPlace(() => this.post({ kind: 'place', place: this.place.shown }));
     this.registered = vscode.window.registerWebviewViewProvider(VIEW, this);
   }
@@ -105,11 +105,11 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
       case 'insert':
         return insertAtCursor(this.place.current, message.text);
       case 'apply':
-        return proposeCode(this.place.current, message.text, this.previews);
+        return proposeCode(this.place.current, message.text, this.proposals);
       case 'open':
         return this.show(message.citation);
       case 'complete':
-        return this.post({ kind: 'completions', request: message.request, items: await completions(message.query) });
+        return this.post({ kind: 'completions', request: message.request, items: await completions(message.query, this.talk.folder) });
       case 'list':
         return this.postList();
       case 'begin':
@@ -128,7 +128,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   /** Open the file that the server cited, at the lines; the page can have nothing else opened. */
   private async show(asked: Citation): Promise<void> {
     const citation = cited(asked, this.talk.turns);
-    const folder = vscode.workspace.workspaceFolders?.[0];
+    const { folder } = this.talk;
     if (!citation || (!folder && !path.isAbsolute(citation.path))) {
       return;
     }

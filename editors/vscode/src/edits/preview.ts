@@ -1,17 +1,9 @@
 /** An edit shown beside what it changes, until the user accepts or discards it. Nothing is changed before. */
 import * as vscode from 'vscode';
-import { applied, size, Stale, type Hunk } from './hunks.ts';
+import { size } from './hunks.ts';
+import { existing, fits, outcome, rangeOf, type Proposal } from './proposal.ts';
 
-export const SCHEME = 'midline-edit';
-
-export interface Proposal {
-  readonly uri: vscode.Uri;
-  /** The version of the document that the hunks are for; undefined where no editor has it open. */
-  readonly version: number | undefined;
-  readonly hunks: readonly Hunk[];
-  /** What was asked for, for the title. */
-  readonly title: string;
-}
+const SCHEME = 'midline-edit';
 
 interface Open extends Proposal {
   readonly exists: boolean;
@@ -51,17 +43,9 @@ export class Previews implements vscode.TextDocumentContentProvider, vscode.Disp
     await this.discard();
     const { uri, hunks } = proposal;
     const document = await existing(uri);
-    if (!fits(proposal, document)) {
+    const text = outcome(proposal, document);
+    if (text === undefined) {
       return false;
-    }
-    let text: string;
-    try {
-      text = applied(document?.getText() ?? '', hunks);
-    } catch (error) {
-      if (error instanceof Stale) {
-        return false;
-      }
-      throw error;
     }
     const query = String(++this.count);
     const virtual = uri.with({ scheme: SCHEME, query });
@@ -75,6 +59,10 @@ export class Previews implements vscode.TextDocumentContentProvider, vscode.Disp
     const keys = process.platform === 'darwin' ? ['⌘↩', 'Esc'] : ['Ctrl+Enter', 'Esc'];
     this.hint = vscode.window.setStatusBarMessage(`$(diff) ${vscode.l10n.t('midline: {0} accepts the edit, {1} discards it', ...keys)}`);
     return true;
+  }
+
+  get showing(): boolean {
+    return this.open !== undefined;
   }
 
   /** Apply what is shown, unless the text has changed since. */
@@ -94,8 +82,8 @@ export class Previews implements vscode.TextDocumentContentProvider, vscode.Disp
     if (!document) {
       edit.createFile(open.uri, { ignoreIfExists: true });
     }
-    for (const { range, new_text } of open.hunks) {
-      edit.replace(open.uri, new vscode.Range(range.start.line, range.start.character, range.end.line, range.end.character), new_text);
+    for (const hunk of open.hunks) {
+      edit.replace(open.uri, rangeOf(hunk), hunk.new_text);
     }
     if (!(await vscode.workspace.applyEdit(edit))) {
       void vscode.window.showWarningMessage(vscode.l10n.t('midline: the edit could not be applied. The text is as it was.'));
@@ -133,16 +121,4 @@ export class Previews implements vscode.TextDocumentContentProvider, vscode.Disp
 
 function shows(tab: vscode.Tab, virtual: vscode.Uri): boolean {
   return tab.input instanceof vscode.TabInputTextDiff && tab.input.modified.toString() === virtual.toString();
-}
-
-async function existing(uri: vscode.Uri): Promise<vscode.TextDocument | undefined> {
-  try {
-    return await vscode.workspace.openTextDocument(uri);
-  } catch {
-    return undefined; // a file that the edit creates
-  }
-}
-
-function fits(proposal: Proposal, document: vscode.TextDocument | undefined): boolean {
-  return proposal.version === undefined || proposal.version === document?.version;
 }

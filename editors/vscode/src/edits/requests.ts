@@ -1,11 +1,11 @@
-/** `midline/edit`: asked for with an instruction or by a code action, and shown as a preview. */
+/** `midline/edit`: asked for with an instruction or by a code action, and shown for the user to decide on. */
 import * as vscode from 'vscode';
 import type { ProgressType } from 'vscode-languageclient/node';
 import { linesOf, placeOf, type PlaceParams } from '../documents.ts';
 import { tellFailure } from '../failures.ts';
-import type { Server } from '../server.ts';
+import type { Servers } from '../servers.ts';
 import type { Hunk } from './hunks.ts';
-import type { Previews } from './preview.ts';
+import type { Proposals } from './proposals.ts';
 
 /** The parameters of `midline/edit`. */
 export interface EditParams extends PlaceParams {
@@ -25,12 +25,12 @@ type Piece = { readonly kind: 'edit'; readonly text: string } | { readonly kind:
 let tokens = 0;
 
 export class Edits {
-  private readonly server: Server;
-  private readonly previews: Previews;
+  private readonly servers: Servers;
+  private readonly proposals: Proposals;
 
-  constructor(server: Server, previews: Previews) {
-    this.server = server;
-    this.previews = previews;
+  constructor(servers: Servers, proposals: Proposals) {
+    this.servers = servers;
+    this.proposals = proposals;
   }
 
   /** Ask the user what shall change in the selection, or in what `given` names. */
@@ -44,7 +44,7 @@ export class Edits {
     const lines = params.selection && told(params.selection);
     const message = await vscode.window.showInputBox({
       title: lines ? vscode.l10n.t('Edit {0} with midline', lines) : vscode.l10n.t('Edit with midline'),
-      prompt: vscode.l10n.t('What shall change? Nothing is changed before you have seen it.'),
+      prompt: vscode.l10n.t('What shall change? You accept or discard each part of it.'),
       placeHolder: vscode.l10n.t('For example: raise a ValueError if the list is empty'),
       ignoreFocusOut: true,
     });
@@ -70,13 +70,13 @@ export class Edits {
       hunks: answer.hunks,
       title: title.length > 40 ? `${title.slice(0, 39)}…` : title,
     };
-    if (!(await this.previews.show(proposal))) {
+    if (!(await this.proposals.show(proposal))) {
       void vscode.window.showWarningMessage(vscode.l10n.t('midline: the text has changed meanwhile. Ask for the edit again.'));
     }
   }
 
   private async request(params: EditParams, title: string): Promise<Answer | undefined> {
-    const client = this.server.running;
+    const client = await this.servers.of(vscode.Uri.parse(params.textDocument.uri)).awake();
     if (!client) {
       void vscode.commands.executeCommand('midline.menu');
       return undefined;

@@ -1,7 +1,7 @@
 /** The status-bar item and its menu. */
 import * as vscode from 'vscode';
 import type { Cures } from '../cures.ts';
-import type { Server } from '../server.ts';
+import type { Servers } from '../servers.ts';
 import type { Suggestions } from '../suggestions.ts';
 import { describe, type Shown } from './describe.ts';
 
@@ -9,19 +9,19 @@ export class StatusBar implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem('midline.status', vscode.StatusBarAlignment.Right, 100);
   private readonly listeners: vscode.Disposable;
   private shown: Shown | undefined;
-  private readonly server: Server;
+  private readonly servers: Servers;
   private readonly suggestions: Suggestions;
   private readonly cures: Cures;
 
-  constructor(server: Server, suggestions: Suggestions, cures: Cures) {
-    this.server = server;
+  constructor(servers: Servers, suggestions: Suggestions, cures: Cures) {
+    this.servers = servers;
     this.suggestions = suggestions;
     this.cures = cures;
     this.item.name = 'midline';
     this.item.command = 'midline.menu';
     const update = () => this.update();
     this.listeners = vscode.Disposable.from(
-      server.onDidChange(update),
+      servers.onDidChange(update),
       suggestions.onDidChange(update),
       vscode.window.onDidChangeActiveTextEditor(update),
       vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('midline') && update()),
@@ -41,7 +41,7 @@ export class StatusBar implements vscode.Disposable {
     if (this.shown?.cure) {
       const cure = this.shown.cure;
       const level = this.shown.level === 'error' ? 'error' : 'warning';
-      entries.push({ label: `$(lightbulb) ${t('What is wrong, and the cure')}`, detail: cure, run: () => this.cures.show(level, cure) });
+      entries.push({ label: `$(lightbulb) ${t('What is wrong, and the cure')}`, detail: cure, run: () => this.cures.show(this.servers.current, level, cure) });
     }
     add(enabled ? 'circle-slash' : 'check', enabled ? t('Switch suggestions off') : t('Switch suggestions on'), 'midline.toggle');
     if (enabled && editor) {
@@ -66,7 +66,9 @@ export class StatusBar implements vscode.Disposable {
 
   private update(): void {
     const switches = this.suggestions.switches(vscode.window.activeTextEditor?.document);
-    const shown = describe(this.server.state, this.server.status, switches, vscode.l10n.t);
+    const { state, status, folder } = this.servers.current;
+    const several = (vscode.workspace.workspaceFolders?.length ?? 0) > 1;
+    const shown = describe(state, status, switches, vscode.l10n.t, several ? folder?.name : undefined);
     if (JSON.stringify(shown) === JSON.stringify(this.shown)) {
       return;
     }

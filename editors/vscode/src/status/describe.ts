@@ -43,8 +43,17 @@ export interface Shown {
 
 type Say = (message: string, ...values: (string | number)[]) => string;
 
-/** The status-bar item for a state of affairs. */
-export function describe(server: Server, status: Status | undefined, switches: Switches, say: Say): Shown {
+/**
+ * The status-bar item for a state of affairs.
+ *
+ * @param folder the name of the server's folder, where there are others.
+ */
+export function describe(server: Server, status: Status | undefined, switches: Switches, say: Say, folder?: string): Shown {
+  const shown = ofServer(server, status, switches, say);
+  return folder === undefined ? shown : { ...shown, rows: [[say('Folder'), folder], ...shown.rows] };
+}
+
+function ofServer(server: Server, status: Status | undefined, switches: Switches, say: Say): Shown {
   if ('message' in server) {
     return { text: '$(error) midline', level: 'error', heading: server.message, rows: [], cure: server.message };
   }
