@@ -130,7 +130,7 @@ class RemoteEngine:
             return self._local.generate(
                 key, prompt, max_tokens=max_tokens, heal=heal, branches=branches, priority=priority, movable=movable
             )
-        request = Generate(next(self._ids), key, list(prompt), max_tokens, heal, branches, priority, movable)
+        request = Generate(next(self._ids), key, _sendable(prompt), max_tokens, heal, branches, priority, movable)
         generation = Generation(request.id, self._send)
         self._log.sent(request)
         if self._found is None:
@@ -322,6 +322,14 @@ class RemoteEngine:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         self._on_state(state)
+
+
+def _sendable(prompt: Sequence[Segment]) -> list[Segment]:
+    """``prompt`` without halves of characters, which editors may send and JSON can't."""
+    return [
+        Text(segment.text.encode("utf-8", "replace").decode()) if isinstance(segment, Text) else segment
+        for segment in prompt
+    ]
 
 
 async def _leave(local: EngineClient) -> None:

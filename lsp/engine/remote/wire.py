@@ -74,7 +74,7 @@ class Wire:
                 limits=httpx.Limits(max_connections=64, keepalive_expiry=_REST_SECONDS),
                 timeout=httpx.Timeout(ASK_SECONDS, connect=CONNECT_SECONDS),
             )
-        except (ValueError, httpx.HTTPError) as error:  # of a key with a line break, of proxies
+        except (ValueError, httpx.HTTPError, httpx.InvalidURL) as error:  # of a key with a line break, of proxies
             raise MidlineError(
                 "The connection to engine.remote can't be made: its key or a proxy's address is not well-formed.",
                 "Check the key's variable, and HTTPS_PROXY.",
