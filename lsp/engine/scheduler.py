@@ -94,7 +94,11 @@ class Scheduler:
         self._jobs[owner, request.id] = job
         self._inbox.put(lambda: self._waiting.append(job))
         batch = self._in_batch
-        if batch and all(job.rank < other.rank for other, _, _ in batch) and not is_short(batch):
+        if (
+            batch
+            and all(job.rank < other.rank for other, _, _ in batch)
+            and not is_short(batch, cuttable=self._llama.cuttable)
+        ):
             self._llama.abort = True
 
     def cancel(self, owner: Hashable, request_id: int, branch: int | None = None) -> None:
@@ -183,7 +187,7 @@ class Scheduler:
     def _interrupt(self) -> None:
         """Called from another model's thread, which has something more urgent to compute."""
         batch = self._in_batch
-        if batch and not is_short(batch):
+        if batch and not is_short(batch, cuttable=self._llama.cuttable):
             self._llama.abort = True
 
     def _read_inbox(self) -> bool:
