@@ -176,8 +176,11 @@ def tiny(model: Published) -> Published:
     )
 
 
-def write_published(path: Path, model: Published) -> Path:
-    """Write the header of ``model`` to ``path``, and a hole in place of its weights; return the path."""
+def write_published(path: Path, model: Published, *, words: bool = False) -> Path:
+    """Write the header of ``model`` to ``path``, and a hole in place of its weights; return the path.
+
+    ``words``: with a vocabulary of its size, and as many merges.
+    """
     writer = gguf.GGUFWriter(path, model.architecture)
     writer.add_name(model.name)
     writer.add_context_length(model.context)
@@ -189,6 +192,11 @@ def write_published(path: Path, model: Published) -> Path:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(model.vocabulary)
     writer.add_tokenizer_model("none")
+    if words:
+        tokens = [f"token{i:x}" for i in range(model.vocabulary)]
+        writer.add_token_list(tokens)
+        writer.add_token_types([1] * len(tokens))
+        writer.add_token_merges([f"{token[:5]} {token[5:]}" for token in tokens])
     if model.head and not model.latent:
         writer.add_key_length(model.head)
         writer.add_value_length(model.head)

@@ -18,6 +18,7 @@ from lsp.engine.planning.shape import Layer, ModelShape
 _ALIGNMENT = 64
 _FLOAT = 4
 _INDEX = 8
+_ROTATION = 64
 # So many layers of a kind show how they follow each other: the first, those between, and the last.
 _SAME_LAYERS = 4
 
@@ -26,12 +27,16 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Batch:
-    """What a buffer is reserved for: ``tokens`` at once, attending to ``cells``, of up to ``sequences``."""
+    """What a buffer is reserved for: ``tokens`` at once, attending to ``cells``, of up to ``sequences``.
+
+    ``rotated``: the KV cache is of a quantized type, before which llama.cpp rotates what it keeps.
+    """
 
     tokens: int
     cells: int
     sequences: int
     flash_attention: bool = True
+    rotated: bool = False
 
 
 def compute_bytes(shape: ModelShape, layers: Iterable[Layer], batch: Batch, *, lookup: bool, output: bool) -> int:
@@ -101,6 +106,7 @@ class _Block:
         # For each kind of attention: where keys go, where values go, and who sees what.
         sizes = (tokens * _INDEX, tokens * _INDEX, mask_bytes)
         self._kinds = [tuple(graph.given(size) for size in sizes) for _ in range(_kinds(shape))]
+        self._rotation = graph.given(shape.head_key**2 * _FLOAT)
         self._rows = graph.given(tokens * _FLOAT)
         self._states = graph.given(batch.sequences * _FLOAT)
         self._attention_layers = 0
@@ -133,17 +139,21 @@ class _Block:
         if "attn_k_b.weight" in parts and "attn_kv_a_mqa.weight" in parts:
             attended = self._latent(normed, layer, keys, mask)
         else:
-            query = self._op(_query_width(layer), normed, self._positions)
-            if "attn_qkv.weight" in parts:
-                key = value = query = self._op(parts["attn_qkv.weight"][1], normed)
-                query = self._op(_query_width(layer), query, self._positions)
-            else:
-                key = self._op(layer.key, normed, self._positions)
-                value = self._op(layer.value, normed)
+            queries = _query_width(layer)
+            source = self._op(parts["attn_qkv.weight"][1], normed) if "attn_qkv.weight" in parts else normed
+            query = self._rotated(self._op(queries, source, self._positions), queries)
+            value = self._rotated(self._op(layer.value, source), layer.value)
+            key = self._rotated(self._op(layer.key, source, self._positions), layer.key)
             graph.result(0, key, keys)
             graph.result(0, value, values)
-            attended = self._attend(query, layer, mask)
+            attended = self._rotated(self._attend(query, layer, mask), queries)
         return self._op(self._shape.width, attended)
+
+    def _rotated(self, source: int, width: int) -> int:
+        """``source`` as it is kept in a quantized cache."""
+        if not self._batch.rotated or self._shape.head_key % _ROTATION:
+            return source
+        return self._op(width, source, self._rotation)
 
     def _attend(self, query: int, layer: Layer, mask: int) -> int:
         width = layer.parts.get("attn_output.weight", (self._shape.width,))[0]
