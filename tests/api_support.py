@@ -21,6 +21,7 @@ from lsp.api.models import Models
 from lsp.api.server import application, listen
 from lsp.api.workspaces import Workspaces
 from lsp.engine.protocol import ChatFacts, ModelFacts, Segment, State
+from lsp.errors import MidlineError
 from lsp.models import store
 from lsp.models.gguf import inspect_gguf
 from lsp.models.progress import ignore
@@ -55,6 +56,11 @@ class Scripted(FakeEngine):
 
     def start(self) -> None:
         """Nothing to start."""
+
+    async def ready(self) -> State:
+        if self.state.state == "failed":
+            raise MidlineError(self.state.detail, self.state.cure)
+        return await super().ready()
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lsp.api import replies, shapes, slots
 from lsp.api.guard import MOST_REQUESTS
-from lsp.engine.protocol import ChatFacts, Control, Special, Text
+from lsp.engine.protocol import ChatFacts, Control, Special, State, Text
 
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
 CALL = '<tool_call>\n{"name": "look", "arguments": {"at": "é"}}\n</tool_call>'
@@ -449,6 +449,18 @@ async def test_a_failure_has_a_status_or_ends_the_stream(api: Api) -> None:
     assert chunks[-1]["error"]["type"] == "server_error"
     lines = (await api.post("/api/chat", {"model": "tiny", "messages": HELLO})).text.splitlines()
     assert "restarted" in json.loads(lines[-1])["error"]
+
+
+async def test_an_engine_that_has_failed_is_started_anew() -> None:
+    engine = Scripted("one", "two", "three")
+    async with serving(engine) as api:
+        assert (await api.chat()).status_code == 200
+        engine.state = State("failed", "The engine crashed.", "Read its log.")
+        failed = await api.chat()
+        assert failed.status_code == 500
+        assert failed.json()["error"]["message"] == "The engine crashed. Read its log."
+        engine.state = State("ready", n_ctx=8192)
+        assert (await api.chat()).status_code == 200
 
 
 async def test_a_stream_begins_in_time_for_impatient_clients(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
