@@ -181,7 +181,7 @@ async def _infill(settings: Settings) -> Check:
         await engine.close()
     asked = "asked to complete `return a` in add(a, b), the model wrote"
     detail = f"{asked} {result.text!r} in {result.ms['total']:.0f} ms; {tested}; {state.gpu_reason}"
-    cure = "The model's file may be damaged or not made for infilling: use another, `midline model list`."
+    cure = "The model's file may be damaged or not made for infilling: use another, `midline model recommend`."
     ok = "+ b" in result.text and tested is not None and tested.infills
     return Check("fim", ok, detail, cure if not result.reason else f"{cure} Log: {log_path()}")
 

@@ -25,7 +25,7 @@ from lsp.models.fim import LayoutName
 
 # Keys of the sequences that it uses.
 KEY = "midline:selftest"
-CURE = "Set `model.completion` to a model that is made for it: midline model list."
+CURE = "Set `model.completion` to a model that is made for it: midline model recommend."
 # Another layout must do so much better than the likeliest.
 _CLEARLY = 2
 # A model that fills fewer gaps than this share doesn't infill.

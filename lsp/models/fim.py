@@ -126,9 +126,9 @@ FAMILIES = (
         known="codegemma",
     ),
     # https://arxiv.org/abs/2409.12186, section 3, and https://github.com/QwenLM/Qwen3-Coder:
-    # <|fim_prefix|>prefix<|fim_suffix|>suffix<|fim_middle|>. With Qwen2.5-Coder 0.5B Instruct, files behind <|file_sep|>
-    # weren't better than comments (`lsp/completion/pieces`), and all of it as a user's turn, as Qwen3-Coder's README has
-    # it, was worse: the rest of a line by 0.6 ± 0.5 nats. Other Qwen models have the tokens, too.
+    # <|fim_prefix|>prefix<|fim_suffix|>suffix<|fim_middle|>. With Qwen2.5-Coder 0.5B Instruct, files parted by
+    # <|file_sep|> weren't better than comments (`lsp/completion/pieces`), and all of it as a user's turn, as
+    # Qwen3-Coder's README has it, was worse: the rest of a line by 0.6 ± 0.5 nats. Other Qwen models have these tokens.
     Family(
         "Qwen-Coder",
         _marks("<|fim_*|>", separator="<|file_sep|>", repository="<|repo_name|>"),
