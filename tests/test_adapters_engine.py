@@ -22,7 +22,7 @@ from tiny_lora import write_lora
 from lsp.engine.batching import ADAPTER_TURN
 from lsp.engine.client import EngineClient
 from lsp.engine.config import Adapter, EngineConfig
-from lsp.engine.protocol import Token
+from lsp.engine.protocol import Failed, Token
 from lsp.errors import MidlineError
 from lsp.models.adapters import resolve
 
@@ -123,6 +123,24 @@ def test_each_set_answers_otherwise_and_none_as_before(tmp_path: Path) -> None:
     assert all(one != before for one in others)
     assert all(a != b for i, a in enumerate(others) for b in others[:i])
     assert told() == told(f"{named[0]}:0") == before
+    rig.close()
+
+
+@pytest.mark.parametrize("branches", [1, 3])
+def test_weights_that_are_no_numbers_are_told_and_harm_nobody(tmp_path: Path, branches: int) -> None:
+    model = write_tiny_gguf(tmp_path / "tiny.gguf", "full")
+    broken = resolve([str(write_lora(tmp_path / "broken.gguf", model, gain=float("nan")))], model)
+    rig = reuse_support.Rig(model, n_ctx=512, n_seq=4, tolerance=TOLERANCE)
+    for _ in range(4):  # oftener than llama.cpp may fail
+        bad = rig.submit(psm("def f(", ")", "x"), branches=branches, adapters=broken)
+        good = rig.submit(psm("def f(", ")", "x"), "another", branches=branches)
+        rig.run()
+        (told,) = rig.told[bad]
+        assert isinstance(told, Failed)
+        assert "no numbers" in told.message
+        assert "model.adapters" in told.cure
+        rig.check(good)
+    assert rig.compared > 0
     rig.close()
 
 
