@@ -174,8 +174,8 @@ async def _infill(settings: Settings) -> Check:
     try:
         state: State = await engine.ready()
         name = state.model.name if state.model else ""
-        result = await Completer(engine, name, CompletionStats()).complete(cursor, max_tokens=8)
         tested = await selftest.try_once(engine, state.model, "chat") if state.model else None
+        result = await Completer(engine, name, CompletionStats()).complete(cursor, max_tokens=8)
     finally:
         engine.forget(cursor.uri)
         await engine.close()
