@@ -156,6 +156,12 @@ def test_what_the_settings_say_is_kept_to() -> None:
     without = plan([wanted("Qwen2.5-Coder-7B", flash_attention=False)], machine(4)).models[0]
     assert not without.choice.flash_attention
     assert without.choice.kv_type == "f16"  # llama.cpp quantizes values only with flash attention
+    quantized = plan([wanted("Qwen2.5-Coder-7B", flash_attention=False, kv_type="q8_0")], machine(8))
+    assert quantized.models[0].choice.kv_type == "f16"
+    assert "Qwen2.5-Coder-7B can't have a KV cache in q8_0: it is in f16." in quantized.steps
+    forced = plan([wanted("Llama-3.1-70B", gpu_layers=81)], machine(8))
+    assert forced.models[0].choice.gpu_layers == 81
+    assert "is to have 81 layers on the GPU, which take" in steps(forced)
     latent = plan([wanted("DeepSeek-Coder-V2-Lite")], machine(4)).models[0]
     assert latent.choice.kv_type == "f16"
 
