@@ -37,7 +37,7 @@ _WANTED_COLD_SECONDS = 15.0
 _PENALTY: dict[Purpose, float] = {"completion": 2.0, "chat": 1.5}
 _TOO_SLOW = 4  # times
 # Where a GPU's speed isn't measured: what one of the smallest sold since 2019 has (GTX 1650: 128 GB/s, 3 TFLOPS).
-_SMALL_GPU = Device(128e9, 3e12)
+_SMALL_GPU = Device(128e9, 0.0, 1.5e12)
 _UNKNOWN_AGE = "2024-06"
 _CODE = re.compile(r"code|codestral|devstral|mellum", re.IGNORECASE)
 _FEW_BITS = 4.0
@@ -112,11 +112,9 @@ def _judge(option: Option, purpose: Purpose, machine: Machine, measured: Measure
 def expected_speed(option: Option, planned: Planned, measured: Measured, purpose: Purpose) -> Speed:
     """What the model is expected to do, by the measured speed of the devices that its weights lie on."""
     on_gpu = _share_on_gpu(option.facts, planned)
-    gpu = measured.gpu or _SMALL_GPU
-    share = ((1 - on_gpu, measured.cpu), (on_gpu, gpu))
-    token = sum(part * option.facts.active_bytes / device.bandwidth for part, device in share)
-    operations = 2 * option.facts.active_parameters
-    read = sum(part * operations / device.operations for part, device in share)
+    share = ((1 - on_gpu, measured.cpu), (on_gpu, measured.gpu or _SMALL_GPU))
+    token = sum(part * device.write_seconds(option.facts) for part, device in share)
+    read = sum(part * device.read_seconds(option.facts) for part, device in share)
     # A step reads all weights, however few tokens it computes.
     first = max(token, _READ[purpose] * read) + (token if purpose == "chat" else 0)
     return Speed(1 / token, first, _COLD * read + token, assumed=bool(on_gpu) and measured.gpu is None)

@@ -85,7 +85,7 @@ def _options(settings: Settings) -> Iterator[Option]:
     for entry in catalogue.CATALOGUE:
         facts = facts_of_entry(entry)
         if entry.dimensions and facts and entry.name not in names:
-            shape = shape_of(imagined_header(entry.name, entry.dimensions, entry.bytes))
+            shape = shape_of(imagined_header(entry.name, entry.dimensions, entry.bytes, entry.quantization))
             licence, released = entry.licence, entry.released
             yield Option(entry.name, "catalogue", None, entry.bytes, entry.about, licence, released, facts, shape)
 
@@ -141,7 +141,8 @@ def _measured(measured: Measured) -> dict[str, Any]:
             name: device
             and {
                 "bytes_per_second": round(device.bandwidth),
-                "operations_per_second": round(device.operations),
+                "writing_weights_per_second": round(device.writing) or None,
+                "reading_weights_per_second": round(device.reading),
                 "measured_with": device.measured_with or None,
             }
             for name, device in devices.items()
