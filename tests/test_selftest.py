@@ -170,6 +170,7 @@ async def test_a_real_engine_tries_at_the_start_says_what_is_wrong_and_doctor_kn
     async with editing(empty_home, root=tmp_path) as editor:
         await until(lambda: editor.said, lambda: f"a warning; engine {editor.engine}")
         assert [text for text in editor.said if "hardly fills in the middle" in text] == editor.said
+        assert (await editor.status())["engine"]["layout"] == "psm"
     (file,) = (empty_home / "cache" / "fim").iterdir()
     result = json.loads(file.read_text())
     assert set(result["scores"]) == {"psm", "mellum"}
