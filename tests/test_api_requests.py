@@ -321,6 +321,14 @@ async def test_ollamas_refusals_are_one_text(api: Api, path: str, body: Any, sta
     assert isinstance(response.json()["error"], str)
 
 
+async def test_half_of_a_character_where_a_client_has_cut_its_text(api: Api) -> None:
+    body = b'{"model": "tiny", "messages": [{"role": "user", "content": "a \\ud83d b \\ud83d\\ude00"}]}'
+    assert (await api.post("/v1/chat/completions", body)).status_code == 200
+    assert Text("a ? b \U0001f600") in api.engine.prompts[0]
+    for broken in (b'{"model": "\\ud83d"', b'{"model": "\\u12"}', b"\\u"):
+        assert (await api.post("/v1/chat/completions", broken)).status_code == 400
+
+
 async def test_prompts_and_vectors_that_are_refused(api: Api) -> None:
     for body in (
         {"prompt": [1, 2]},

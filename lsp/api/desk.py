@@ -222,7 +222,6 @@ class Desk:
                 slot.key,
                 segments,
                 max_tokens=_most_tokens(limits.tokens, whole, engine.state.n_ctx),
-                heal=False,
                 priority="guest",
             )
             try:

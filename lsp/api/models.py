@@ -160,7 +160,7 @@ class Models:
         Raises:
             RefusedError: there is none.
         """
-        if found := self._served.get(name.removesuffix(_DEFAULT_TAG)):
+        if found := self._served.get(name) or self._served.get(name.removesuffix(_DEFAULT_TAG)):
             return found
         raise RefusedError(
             f"model {name[:200]!r} not found: the settings name {', '.join(self._served)}.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -86,7 +86,7 @@ class OpenAiApi:
             raise RefusedError("echo is not supported.", "Leave it out.", param="echo")
         limits = Limits.of(wanted.max_tokens, wanted.stop)
         model, workspace = await self._desk.named(wanted.model, request.headers)
-        starting: Awaitable[Events]
+        starting: Coroutine[Any, Any, Events]
         if wanted.suffix or fim:
             path = request.headers.get(PATH_HEADER, "")
             gap = Gap(wanted.prompt, wanted.suffix or "", path, bool(wanted.raw))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -58,7 +58,7 @@ class Reply(Response):
         stream: piece by piece.
     """
 
-    def __init__(self, starting: Awaitable[Events], writer: Writer, *, stream: bool) -> None:
+    def __init__(self, starting: Coroutine[Any, Any, Events], writer: Writer, *, stream: bool) -> None:
         super().__init__(media_type=writer.media_type if stream else "application/json")
         self._starting = starting
         self._writer = writer
@@ -77,6 +77,7 @@ class Reply(Response):
                 serving.cancel()
             with contextlib.suppress(asyncio.CancelledError, OSError):  # OSError: nobody is left to send to
                 await serving
+            self._starting.close()  # for who left before it had begun
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
