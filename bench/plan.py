@@ -24,7 +24,7 @@ from lsp.models.header import read_header
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from allocation_support import loaded
-from published_shapes import MODELS, tiny, write_published
+from published_shapes import MODELS, OTHERS, tiny, write_published
 from tiny_gguf import Kind, write_tiny_gguf
 
 from lsp.engine.offload import Placement
@@ -62,7 +62,7 @@ def _small(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _large(folder: Path) -> Iterator[tuple[str, Path]]:
-    for model in MODELS:
+    for model in (*MODELS, *OTHERS):
         yield model.name, write_published(folder / "large.gguf", model)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from allocation_support import loaded
-from published_shapes import MODELS, Published, tiny, write_published
+from published_shapes import MODELS, OTHERS, Published, tiny, write_published
 from tiny_gguf import Kind, write_tiny_gguf
 
 from lsp.engine.offload import Placement
@@ -60,7 +60,7 @@ def test_without_flash_attention(name: str, tmp_path: Path) -> None:
     check(write_published(tmp_path / "model.gguf", TINY[name]), 2048, flash=False)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", (*MODELS, *OTHERS), ids=lambda model: model.name)
 def test_published_shapes_as_llama_cpp_simulates_them(model: Published, tmp_path: Path) -> None:
     path = write_published(tmp_path / "model.gguf", model)
     cases: tuple[tuple[int, KvType], ...] = ((4096, "f16"), (16384, "f16"), (8192, "q8_0"))

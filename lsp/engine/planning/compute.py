@@ -88,7 +88,9 @@ def _peak(shape: ModelShape, kinds: tuple[int, ...], batch: Batch, lookup: bool,
     for i, kind in enumerate(kinds, 1):
         hidden = block.add(hidden, by_kind[kind], last=output and i == len(kinds))
     if output:
-        normed = graph.result(hidden_bytes, hidden, in_place=True)
+        # A root mean square takes the place of what it is of, a norm with a mean and a bias doesn't.
+        biased = bool(kinds) and "attn_norm.bias" in by_kind[kinds[-1]].parts
+        normed = graph.result(hidden_bytes, hidden, in_place=not biased)
         graph.result(shape.vocabulary * tokens * _FLOAT, normed)
     return graph.peak()
 
