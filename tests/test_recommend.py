@@ -23,6 +23,7 @@ from lsp.models.adding import add
 from lsp.models.benchmark import Device, Measured
 from lsp.models.catalogue import CATALOGUE, CatalogueEntry
 from lsp.models.dimensions import imagined_header, reckoned_bytes
+from lsp.models.discovery.discover import Found
 from lsp.models.listing import facts_of_entry
 from lsp.models.ranking import Option, Purpose, Ranked, rank
 from lsp.sizes import size, sizes
@@ -261,4 +262,7 @@ def test_a_file_that_somebody_made_of_a_known_model_has_its_age(home: Path, tmp_
     assert facts is not None
     like = recommend._entry_like("lmstudio/me/Qwen2.5-Coder-7B-Instruct-GGUF/q5", facts)
     assert like == entry
+    there = Found("ollama/qwen2.5-coder:7b", tmp_path, "ollama", entry.bytes, facts)
+    assert recommend._entry_of(there) == entry  # it need not be pulled
+    assert recommend._entry_of(replace(there, facts=msgspec.structs.replace(facts, quantization="Q2_K"))) is None
     assert recommend._entry_like("folder/unheard-of", msgspec.structs.replace(facts, title="")) is None

@@ -23,6 +23,7 @@ from lsp.errors import MidlineError
 from lsp.models import catalogue, store
 from lsp.models.benchmark import Measured, Probe, machine_speed
 from lsp.models.dimensions import imagined_header
+from lsp.models.discovery.discover import Found
 from lsp.models.discovery.facts import Facts
 from lsp.models.header import read_header
 from lsp.models.listing import facts_of_entry, find_all
@@ -82,6 +83,7 @@ def _options(settings: Settings) -> Iterator[Option]:
         if found.facts and not found.same_as:
             yield from _on_disk(found.name, found.source, found.path, found.bytes, found.licence, found.facts)
     names = {model.name for model in installed}
+    names |= {entry.name for found in discovery.found if (entry := _entry_of(found))}
     for entry in catalogue.CATALOGUE:
         facts = facts_of_entry(entry)
         if entry.dimensions and facts and entry.name not in names:
@@ -97,6 +99,12 @@ def _on_disk(name: str, source: str, path: Path, size: int, licence: str, facts:
     except MidlineError:
         return  # whatever else it is, no language model
     yield Option(name, source, path, size, False, licence, entry.released if entry else "", facts, shape)
+
+
+def _entry_of(found: Found) -> catalogue.CatalogueEntry | None:
+    """The catalogue's entry that need not be pulled, since there is such a file."""
+    entry = _entry_like(found.name, found.facts) if found.facts else None
+    return entry if entry and found.facts and found.facts.quantization == entry.quantization else None
 
 
 def _entry_like(name: str, facts: Facts) -> catalogue.CatalogueEntry | None:

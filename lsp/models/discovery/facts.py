@@ -34,7 +34,8 @@ _READERS = frozenset({"bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "ne
 # tokenizer.ggml.fim_pre_token_id and so on.
 _MARKS: dict[str, Mark] = {"pre": "prefix", "suf": "suffix", "mid": "middle", "sep": "separator", "rep": "repository"}
 _EXPERTS = re.compile(r"_(ch)?exps\.")
-_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
+_EXPRESSION = re.compile(r"\{[%{][^}]*")
+_TOOLS = re.compile(r"\btools\b")
 _THOUGHTS = ("<think>", "reasoning_content", "enable_thinking", "[THINK]", "<|channel|>analysis")
 
 
@@ -95,7 +96,7 @@ def facts(header: Header) -> Facts:
         fim=fim.layouts[0] if fim else "",
         fim_sure=bool(fim and fim.sure),
         chat=bool(templates),
-        tools=any(_TOOLS.search(template) for template in templates),
+        tools=any(_TOOLS.search(part) for template in templates for part in _EXPRESSION.findall(template)),
         thinking=any(mark in template for template in templates for mark in _THOUGHTS),
         licence=_text(metadata, "general.license") or None,
         parts=len(header.parts),
