@@ -199,7 +199,7 @@ async def test_vectors(api: Api) -> None:
     data = (await api.post("/v1/embeddings", body)).json()["data"]
     vectors = [one["embedding"] for one in data]
     assert [len(vector) for vector in vectors] == [256, 256]
-    query = {"model": name, "input": "read a file", "input_type": "query"}
+    query = {"model": name, "input": "read a file"}
     question = (await api.post("/v1/embeddings", query)).json()["data"][0]["embedding"]
     near, far = (sum(a * b for a, b in zip(question, vector, strict=True)) for vector in vectors)
     assert near > far + 0.1
@@ -343,7 +343,6 @@ async def test_prompts_and_vectors_that_are_refused(api: Api) -> None:
         {"input": [1, 2]},
         {"input": "a", "dimensions": 64},
         {"input": "a", "encoding_format": "hex"},
-        {"input": "a", "input_type": "poem"},
         {"input": ["a"] * 3_000},
     ):
         assert (await api.post("/v1/embeddings", {"model": name} | body)).status_code == 400

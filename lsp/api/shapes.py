@@ -125,7 +125,6 @@ class EmbeddingRequest(msgspec.Struct, kw_only=True):
     input: str | list[Any]
     encoding_format: str | None = "float"
     dimensions: int | None = None
-    input_type: str | None = None
 
 
 class OldEmbeddingRequest(msgspec.Struct, kw_only=True):
