@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import psutil
 from rich.console import Console
 from rich.filesize import decimal
 from rich.padding import Padding
@@ -20,6 +15,7 @@ from lsp.engine.config import EngineConfig
 from lsp.engine.planning.memory import Gpu, Machine
 from lsp.engine.planning.shape import shape_of
 from lsp.errors import MidlineError
+from lsp.machine import this_machine
 from lsp.models import catalogue, store
 from lsp.models.benchmark import Measured, Probe, machine_speed
 from lsp.models.dimensions import imagined_header
@@ -61,16 +57,6 @@ def recommend_command(*, vram: Sequence[int] | None, ram: int | None, again: boo
     else:
         _print(machine, measured, ranks)
     return 0
-
-
-def this_machine() -> Machine:
-    """The memory that is free on this machine, as far as this build of llama.cpp can use it."""
-    gpus: tuple[Gpu, ...] = ()
-    command = [sys.executable, "-P", "-m", "lsp.engine.features"]
-    with suppress(OSError, subprocess.TimeoutExpired, ValueError, IndexError, KeyError):
-        child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        gpus = msgspec.convert(json.loads(child.stdout.splitlines()[-1])["gpus"], tuple[Gpu, ...])
-    return Machine(gpus, psutil.virtual_memory().available)
 
 
 def _options(settings: Settings) -> Iterator[Option]:
