@@ -95,14 +95,19 @@ class Ranked:
     reason: str
 
 
-def rank(options: Iterable[Option], purpose: Purpose, machine: Machine, measured: Measured) -> list[Ranked]:
-    """The models that serve ``purpose``, the best first; those that don't fit come last."""
-    ranked = [_judge(option, purpose, machine, measured) for option in options if option.serves(purpose)]
+def rank(
+    options: Iterable[Option], purpose: Purpose, machine: Machine, measured: Measured, *, gpu_margin: int | None = None
+) -> list[Ranked]:
+    """The models that serve ``purpose``, the best first; those that don't fit come last.
+
+    ``gpu_margin`` bytes of each GPU are left to others; None lets the plan choose.
+    """
+    ranked = [_judge(option, purpose, machine, measured, gpu_margin) for option in options if option.serves(purpose)]
     return sorted(ranked, key=lambda one: (not one.fits, -one.score, one.option.name))
 
 
-def _judge(option: Option, purpose: Purpose, machine: Machine, measured: Measured) -> Ranked:
-    planned = plan([Wanted(option.name, purpose, option.shape)], machine)
+def _judge(option: Option, purpose: Purpose, machine: Machine, measured: Measured, gpu_margin: int | None) -> Ranked:
+    planned = plan([Wanted(option.name, purpose, option.shape)], machine, gpu_margin=gpu_margin)
     (where,) = planned.models
     speed = expected_speed(option, where, measured, purpose)
     score = capability(option) - _penalty(option, speed, purpose)

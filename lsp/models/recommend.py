@@ -24,6 +24,7 @@ from lsp.models.discovery.facts import Facts
 from lsp.models.header import read_header
 from lsp.models.listing import facts_of_entry, find_all
 from lsp.models.ranking import PURPOSES, Option, Purpose, Ranked, rank
+from lsp.plan import gpu_reserve
 from lsp.settings import Settings, load
 
 _SHOWN = 6
@@ -49,9 +50,10 @@ def recommend_command(*, vram: Sequence[int] | None, ram: int | None, again: boo
     probe = _probe(options, settings)
     with Console(stderr=True).status("") as status:
         measured = machine_speed(probe, has_gpu=bool(here.gpus), again=again, say=lambda text: status.update(text))
-    gpus = here.gpus if vram is None else tuple(Gpu("the GPU", size) for size in vram if size)
+    gpus = here.gpus if vram is None else tuple(Gpu(f"GPU {index}", size) for index, size in enumerate(vram) if size)
     machine = Machine(gpus, here.ram_bytes if ram is None else ram)
-    ranks = {purpose: rank(options, purpose, machine, measured) for purpose in PURPOSES}
+    reserve = gpu_reserve(settings)
+    ranks = {purpose: rank(options, purpose, machine, measured, gpu_margin=reserve) for purpose in PURPOSES}
     if as_json:
         print(json.dumps(_document(machine, measured, ranks)))
     else:
