@@ -8,12 +8,12 @@ a few layers of each kind tell it (ggml/src/ggml-alloc.c; the graphs are in llam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
-from lsp.engine.planning.shape import Layer, ModelShape
+from lsp.engine.planning.shape import Layer, ModelShape, Parts
 
 _ALIGNMENT = 64
 _FLOAT = 4
@@ -21,8 +21,6 @@ _INDEX = 8
 _ROTATION = 64
 # So many layers of a kind show how they follow each other: the first, those between, and the last.
 _SAME_LAYERS = 4
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ class _Block:
         values = heads * parts["attn_v_b.weight"][1]
         return self._op(values, self._op(values, attended))
 
-    def _feed_forward(self, hidden: int, parts: Shapes) -> int:
+    def _feed_forward(self, hidden: int, parts: Parts) -> int:
         width = self._shape.width
         normed = self._op(width, hidden)
         if "ffn_gate_inp.weight" in parts:
@@ -197,7 +195,7 @@ class _Block:
             out = self._dense(normed, parts, "")
         return self._op(width, out, hidden, in_place=True)
 
-    def _dense(self, normed: int, parts: Shapes, suffix: str) -> int:
+    def _dense(self, normed: int, parts: Parts, suffix: str) -> int:
         inner = parts[f"ffn_down{suffix}.weight"][0]
         up_width = parts[f"ffn_up{suffix}.weight"][1]
         if f"ffn_gate{suffix}.weight" in parts:
@@ -209,10 +207,10 @@ class _Block:
             active = self._op(inner, self._op(up_width, normed), in_place=True)
         return self._op(self._shape.width, active)
 
-    def _experts(self, normed: int, parts: Shapes) -> int:
+    def _experts(self, normed: int, parts: Parts) -> int:
         used, width = self._shape.experts_used, self._shape.width
         count = parts["ffn_gate_inp.weight"][1]
-        inner = parts["ffn_down_exps.weight"][0] if "ffn_down_exps.weight" in parts else 0
+        inner = parts["ffn_down_exps.weight"][0]
         probabilities = self._op(count, normed)
         order = self._op(count, probabilities)
         weights = self._op(used, probabilities, order)
@@ -243,7 +241,7 @@ class _Block:
         """A state space layer (Mamba's), near enough for its kin."""
         parts, graph, tokens = layer.parts, self._graph, self._batch.tokens
         conv = parts.get("ssm_conv1d.weight", (1, self._shape.width))
-        inner = parts["ssm_out.weight"][0] if "ssm_out.weight" in parts else self._shape.width
+        inner = parts["ssm_out.weight"][0] or self._shape.width
         history = (conv[0] - 1) * prod(conv[1:]) * self._batch.sequences * _FLOAT
         states = self._batch.sequences * layer.state - history
         kept = graph.result(history, self._states)
