@@ -13,6 +13,7 @@ from tiny_lora import write_lora
 
 from lsp.errors import MidlineError
 from lsp.models.adapters import check, resolve
+from lsp.models.gguf import inspect_gguf
 from lsp.paths import adapters_dir
 
 
@@ -51,6 +52,12 @@ def test_what_isnt_there_is_told(model: Path, entry: str, said: str) -> None:
     write_lora(adapters_dir() / "house.gguf", model)
     with pytest.raises(MidlineError, match=said):
         resolve([entry], model)
+
+
+def test_one_isnt_taken_for_a_model(tmp_path: Path, model: Path) -> None:
+    with pytest.raises(MidlineError, match="it is of type adapter") as error:
+        inspect_gguf(write_lora(tmp_path / "house.gguf", model))
+    assert error.value.cure == f"Put it into {adapters_dir()} and name it in `model.adapters`."
 
 
 def test_one_that_has_changed_since_is_refused(model: Path) -> None:
