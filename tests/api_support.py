@@ -91,18 +91,22 @@ def replace_state(state: State, model: ModelFacts) -> State:
 
 @dataclass
 class Api:
-    """The running API.
+    """The API.
 
     Args:
         url: where it is.
         engine: what answers.
+        app: what is asked without a server; None: the server at ``url`` is.
     """
 
     url: str
     engine: Scripted
+    app: ASGIApp | None = None
 
     def client(self, token: str = TOKEN, **options: Any) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {token}"} | options.pop("headers", {})
+        if self.app:
+            options["transport"] = httpx.ASGITransport(self.app)
         return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, trust_env=False, **options)
 
     async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:

@@ -33,6 +33,14 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
+    engine = Scripted()
+    async with made(engine) as app:
+        yield Api("http://localhost", engine, app)
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Api]:
+    """On a real port, where it matters how bytes come and clients leave."""
     async with serving(Scripted()) as running:
         yield running
 
@@ -67,9 +75,9 @@ async def test_an_answer_whole(api: Api) -> None:
     ]
 
 
-async def test_an_answer_in_pieces(api: Api) -> None:
-    api.engine.answers = ["hello to you"]
-    response = await api.chat(stream=True, stream_options={"include_usage": True})
+async def test_an_answer_in_pieces(served: Api) -> None:
+    served.engine.answers = ["hello to you"]
+    response = await served.chat(stream=True, stream_options={"include_usage": True})
     assert response.headers["content-type"].startswith("text/event-stream")
     chunks = events(response.text)
     assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
@@ -78,8 +86,8 @@ async def test_an_answer_in_pieces(api: Api) -> None:
     assert chunks[-1]["choices"] == []
     assert chunks[-1]["usage"]["completion_tokens"] == 3
     assert len({chunk["id"] for chunk in chunks}) == 1
-    api.engine.answers = ["again"]
-    assert "usage" not in (await api.chat(stream=True)).text
+    served.engine.answers = ["again"]
+    assert "usage" not in (await served.chat(stream=True)).text
 
 
 async def test_reasoning_is_told_apart(api: Api) -> None:
@@ -349,20 +357,20 @@ async def test_prompts_and_vectors_that_are_refused(api: Api) -> None:
     assert (await api.post("/v1/embeddings", {"model": "tiny", "input": "a"})).status_code == 404
 
 
-async def test_a_body_that_is_too_large_or_never_comes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    response = await api.post("/v1/chat/completions", b" " * (shapes.MAX_BODY_BYTES + 1))
+async def test_a_body_that_is_too_large_or_never_comes(served: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = await served.post("/v1/chat/completions", b" " * (shapes.MAX_BODY_BYTES + 1))
     assert response.status_code == 413
 
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b" " * 1_000_000
 
-    async with api.client() as client:
+    async with served.client() as client:
         with contextlib.suppress(httpx.ReadError, httpx.WriteError):  # who goes on sending may not hear why
             assert (await client.post("/v1/chat/completions", content=endless())).status_code == 413
     monkeypatch.setattr(shapes, "BODY_SECONDS", 0.1)
 
-    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(api.url).port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(served.url).port)
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
     writer.write(f"{head}Content-Length: 100\r\n\r\n{{".encode())
     answer = await asyncio.wait_for(reader.read(), 10)  # to the end: the connection is closed
@@ -425,36 +433,48 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_client_that_leaves_ends_its_request(api: Api) -> None:
-    api.engine.make = lambda words: FakeGeneration([], forever=True)
+async def test_a_client_that_leaves_ends_its_request(served: Api) -> None:
+    served.engine.make = lambda words: FakeGeneration([], forever=True)
     for stream in (False, True):
-        asking = asyncio.create_task(api.chat(stream=stream))
-        await until(lambda: api.engine.given and not api.engine.given[-1].cancelled.is_set())
+        asking = asyncio.create_task(served.chat(stream=stream))
+        await until(lambda: served.engine.given and not served.engine.given[-1].cancelled.is_set())
         asking.cancel()
-        await until(lambda: api.engine.given[-1].cancelled.is_set())
+        await until(lambda: served.engine.given[-1].cancelled.is_set())
 
 
-async def test_a_client_that_leaves_in_the_middle_of_a_stream(api: Api) -> None:
-    api.engine.make = lambda words: FakeGeneration(["a", "b"], forever=True)
+async def test_a_client_that_leaves_in_the_middle_of_a_stream(served: Api) -> None:
+    served.engine.make = lambda words: FakeGeneration(["a", "b"], forever=True)
     body = {"model": "tiny", "messages": HELLO, "stream": True}
-    async with api.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
+    async with served.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
         async for line in response.aiter_lines():
             if '"b"' in line:
                 break
-    await until(lambda: api.engine.given[-1].cancelled.is_set())
+    await until(lambda: served.engine.given[-1].cancelled.is_set())
 
 
-async def test_a_failure_has_a_status_or_ends_the_stream(api: Api) -> None:
-    api.engine.make = lambda words: FakeGeneration([], fails=True)
+async def test_a_stream_that_is_open_when_the_server_ends_says_so() -> None:
+    engine = Scripted()
+    engine.make = lambda words: FakeGeneration(["a"], forever=True)
+    async with serving(engine) as api:
+        asking = asyncio.create_task(api.chat(stream=True))
+        await until(lambda: bool(engine.given) and engine.given[0].usage.tokens_generated)
+    chunks = events((await asking).text)
+    assert told(chunks[:-1]) == "a"
+    assert "closed" in chunks[-1]["error"]["message"]
+    assert engine.given[0].cancelled.is_set()
+
+
+async def test_a_failure_has_a_status_or_ends_the_stream(served: Api) -> None:
+    served.engine.make = lambda words: FakeGeneration([], fails=True)
     for stream in (False, True):
-        response = await api.chat(stream=stream)
+        response = await served.chat(stream=stream)
         assert response.status_code == 500
         assert "restarted" in response.json()["error"]["message"]
-    api.engine.make = lambda words: FakeGeneration(["a"], fails=True)
-    chunks = events((await api.chat(stream=True)).text)
+    served.engine.make = lambda words: FakeGeneration(["a"], fails=True)
+    chunks = events((await served.chat(stream=True)).text)
     assert told(chunks[:-1]) == "a"
     assert chunks[-1]["error"]["type"] == "server_error"
-    lines = (await api.post("/api/chat", {"model": "tiny", "messages": HELLO})).text.splitlines()
+    lines = (await served.post("/api/chat", {"model": "tiny", "messages": HELLO})).text.splitlines()
     assert "restarted" in json.loads(lines[-1])["error"]
 
 
@@ -470,19 +490,19 @@ async def test_an_engine_that_has_failed_is_started_anew() -> None:
         assert (await api.chat()).status_code == 200
 
 
-async def test_a_stream_begins_in_time_for_impatient_clients(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_begins_in_time_for_impatient_clients(served: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replies, "FIRST_BYTE_SECONDS", 0.05)
-    api.engine.is_ready.clear()
+    served.engine.is_ready.clear()
     body = {"model": "tiny", "messages": HELLO, "stream": True}
-    api.engine.make = lambda words: FakeGeneration([], forever=True)
-    api.engine.is_ready.set()
-    async with api.client() as client:
+    served.engine.make = lambda words: FakeGeneration([], forever=True)
+    served.engine.is_ready.set()
+    async with served.client() as client:
         for path, first in (("/v1/chat/completions", '"role":"assistant"'), ("/api/chat", '"done":false')):
             async with client.stream("POST", path, json=body) as response:
                 assert first in await anext(response.aiter_lines())
 
 
-async def test_a_thousand_requests_at_once(api: Api) -> None:
+async def test_a_thousand_requests_at_once(served: Api) -> None:
     release = asyncio.Event()
 
     class Slow(FakeGeneration):
@@ -491,32 +511,32 @@ async def test_a_thousand_requests_at_once(api: Api) -> None:
             async for token in super().__aiter__():
                 yield token
 
-    api.engine.make = Slow
+    served.engine.make = Slow
     body = json.dumps({"model": "tiny", "messages": HELLO}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
     request = f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
     async def ask() -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(api.url).port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(served.url).port)
         writer.write(request)
         answer = await reader.read()
         writer.close()
         return answer
 
     asked = [asyncio.create_task(ask()) for _ in range(1_000)]
-    served = slots.RUNNING + slots.WAITING
-    await until(lambda: sum(task.done() for task in asked) == 1_000 - served)
-    assert len(api.engine.given) == slots.RUNNING
+    admitted = slots.RUNNING + slots.WAITING
+    await until(lambda: sum(task.done() for task in asked) == 1_000 - admitted)
+    assert len(served.engine.given) == slots.RUNNING
     for task in asked:
         if task.done():
             assert task.result()[9:12] in (b"429", b"503")
             assert b"retry-after: " in task.result()
     release.set()
     answers = await asyncio.gather(*asked)
-    assert sum(answer[9:12] == b"200" for answer in answers) == served
-    assert (await api.chat()).status_code == 200
-    assert served <= MOST_REQUESTS
-    assert len(set(api.engine.keys)) <= slots.SEQUENCES
+    assert sum(answer[9:12] == b"200" for answer in answers) == admitted
+    assert (await served.chat()).status_code == 200
+    assert admitted <= MOST_REQUESTS
+    assert len(set(served.engine.keys)) <= slots.SEQUENCES
 
 
 async def test_what_the_engine_held_is_dropped_at_the_end() -> None:

@@ -1,8 +1,8 @@
 """Vectors of texts, by the table of words that the index itself uses: no model is loaded, none waits for another.
 
-The table weighs words by where they stand, which a bare text doesn't tell. All are taken for questions: of 2,250 docstrings
-of five packages, the function of each was found better so (MRR@10 .468) than with functions taken for bodies (.451), or
-all for bodies (.367): `python -m bench.api vectors`.
+The table weighs words by where they stand, which a bare text doesn't tell. All are taken for questions: of 2,250
+docstrings of five packages, the function of each was found better so (MRR@10 .468) than with functions taken for
+bodies (.451), or all for bodies (.367): `python -m bench.api vectors`.
 """
 
 from __future__ import annotations
