@@ -179,7 +179,7 @@ def test_a_faster_machine_is_never_expected_to_be_slower(
         ("8G", 8 << 30),
         ("8GB", 8 * 10**9),
         ("1.5k", 1536),
-        ("512", 512),
+        ("8589934592", 8 << 30),
         ("0", 0),
     ],
 )
@@ -192,6 +192,11 @@ def test_sizes_are_read_as_people_write_them(text: str, count: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not a size"):
         sizes(text)
+
+
+def test_a_number_that_can_only_mean_gib_asks_for_its_unit() -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="without a unit: write 24GiB"):
+        sizes("8GiB,24")
 
 
 # -- the command -----------------------------------------------------------------------------------------------------
