@@ -160,9 +160,9 @@ async def _remote(settings: Settings) -> Check:
     found = await find_server(config)
     await found.wire.close()
     facts = found.facts
-    open_text = found.wire.is_readable and ", without encryption: who is on that network can read your code"
-    detail = f"{facts.api} at {found.wire.address.origin}: {facts.model}, {facts.n_ctx} tokens, {found.way}"
-    return Check("remote", True, f"{detail}{open_text or ''}")
+    warning = "; without encryption: who is on that network can read your code" if found.wire.is_readable else ""
+    where = f"{facts.api} at {found.wire.address.origin}"
+    return Check("remote", True, f"{where}: {facts.model}, {facts.n_ctx} tokens, {found.way}{warning}")
 
 
 async def _infill(settings: Settings) -> Check:
