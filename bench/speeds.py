@@ -73,9 +73,12 @@ class Runner:
 
 
 def write_random(path: Path, shape: Published) -> Path:
-    """A model of ``shape`` whose weights are small random numbers; return its path."""
+    """A model of ``shape`` with random weights; return its path.
+
+    No byte is below 8: scales are f16, and subnormal ones take ten times as long to convert.
+    """
     left = sum(tensor.bytes for tensor in read_header(write_published(path, shape)).tensors)
-    block = np.random.default_rng(0).integers(0, 64, 8 << 20, dtype=np.uint8).tobytes()
+    block = np.random.default_rng(0).integers(8, 64, 8 << 20, dtype=np.uint8).tobytes()
     with path.open("r+b") as file:
         file.seek(path.stat().st_size - left)
         while left > 0:
