@@ -53,6 +53,11 @@ Event: TypeAlias = Piece | Called | End
 Events: TypeAlias = AsyncGenerator[Event, None]
 
 
+def joined(events: Iterable[Event], kind: Kind) -> str:
+    """All of an answer's text, or of its reasoning."""
+    return "".join(event.text for event in events if isinstance(event, Piece) and event.kind == kind)
+
+
 @dataclass(frozen=True)
 class Limits:
     """Where an answer ends: behind so many tokens (None: as midline chooses), or before any of these texts."""
