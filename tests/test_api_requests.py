@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from api_support import FACTS, HELLO, TEMPLATE, TOKEN, Api, Scripted, events, in
 from chat_support import FakeGeneration, flat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from indexer_support import write_tree
 
 from lsp.api import replies, shapes, slots
 from lsp.api.guard import MOST_REQUESTS
@@ -422,6 +424,33 @@ async def test_a_workspace_that_was_not_named_at_the_start(api: Api) -> None:
         assert response.status_code == 403
     assert (await api.chat(model="tiny@/etc")).status_code == 403
     assert not api.engine.prompts
+
+
+async def test_a_conversation_about_a_repository_goes_on_with_the_prompt_it_began_with(tmp_path: Path) -> None:
+    files = {
+        "midline.toml": '[privacy]\nexclude = ["hidden.py"]\n',
+        "prices.py": "VAT = 0.19\n\n\ndef gross_price(net):\n    return net * (1 + VAT)\n",
+        "stock.py": "def count_stock(shelf):\n    return sum(shelf.values())\n",
+        "hidden.py": "def gross_price_of_secrets():\n    return 'a secret'\n",
+    }
+    write_tree(tmp_path, files)
+    engine = Scripted("It multiplies [1].", "See [2], not [7].")
+    async with made(engine, [tmp_path]) as app:
+        api = Api("http://localhost", engine, app)
+        asked = [{"role": "user", "content": "What does gross_price multiply with?"}]
+        headers = {"X-Midline-Workspace": str(tmp_path)}
+        first = message(await api.post("/v1/chat/completions", {"model": "tiny", "messages": asked}, **headers))
+        assert first["content"] == "It multiplies [1].\n\n[1] prices.py:1-5"
+        assert "return net * (1 + VAT)" in engine.asked
+        asked += [first, {"role": "user", "content": "And what does count_stock sum?"}]
+        second = message(await api.post("/v1/chat/completions", {"model": "tiny", "messages": asked}, **headers))
+        assert second["content"] == "See [2], not [7].\n\n[2] stock.py:1-2"
+        shorter, longer = engine.prompts
+        assert longer[: len(shorter) - 1] == shorter[:-1]
+        assert "a secret" not in engine.asked
+        gap = {"model": "tiny", "prompt": "x = ", "suffix": "\n"}
+        hidden = headers | {"X-Midline-Path": "hidden.py"}
+        assert (await api.post("/v1/completions", gap, **hidden)).status_code == 403
 
 
 # -- how many, and how long ----------------------------------------------------------------------------------------
