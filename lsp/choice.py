@@ -78,6 +78,7 @@ def _config(model: store.InstalledModel, settings: Settings) -> EngineConfig:
         unload_seconds=engine.unload_minutes * 60,
         beside=_beside(model, settings),
         adapters=_adapters(model, settings),
+        called=model.name,
     )
 
 
