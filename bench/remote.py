@@ -82,7 +82,8 @@ async def measured(answer: Answer, every: int) -> dict[str, object]:
         evaluated += [] if place.first else [tokens]
         print(f"\r{count} positions", end="", file=sys.stderr)
     print(file=sys.stderr)
-    return {"exact": f"{exact} of {count}", "tokens_evaluated": percentiles(evaluated)}
+    told = percentiles(evaluated) if any(evaluated) else "not told"
+    return {"exact": f"{exact} of {count}", "tokens_evaluated": told}
 
 
 def asking(found: Found, *, heal: bool) -> Answer:
