@@ -40,6 +40,7 @@ TEMPLATE = (
 )
 FACTS = ChatFacts(template=TEMPLATE, architecture="qwen2", controls=QWEN)
 HELLO = [{"role": "user", "content": "hello"}]
+LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
 
 
 class Scripted(FakeEngine):
@@ -160,3 +161,9 @@ def events(text: str) -> list[dict[str, Any]]:
 def told(chunks: Sequence[dict[str, Any]], kind: str = "content") -> str:
     """What the deltas of a stream add up to."""
     return "".join(choice["delta"].get(kind) or "" for chunk in chunks for choice in chunk["choices"])
+
+
+def message(response: httpx.Response) -> Any:
+    """What the assistant says in a whole answer."""
+    assert response.status_code == 200, response.text
+    return response.json()["choices"][0]["message"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from lsp.errors import MidlineError
 from lsp.models import store
 from lsp.models.catalogue import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from api_support import Api
 
 # In the background of a script, SIGINT is ignored, and the commands under test would inherit that. At import, since
 # pynvim later puts back whatever it found when it was imported.
@@ -85,3 +89,34 @@ def home_to_fill(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _as_at_a_users() -> Iterator[None]:
     os.environ["OMP_WAIT_POLICY"] = "passive"
     yield
+
+
+@pytest.fixture(scope="module")
+def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with a model of some kilobytes, called ``tiny``."""
+    from api_support import install_tiny
+
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("MIDLINE_HOME", str(home))
+        install_tiny(tmp_path_factory.mktemp("model"))
+        yield home
+
+
+@pytest.fixture
+async def api(tiny_home: Path) -> AsyncIterator[Api]:
+    """The API with an engine that is a stand-in, asked without a server."""
+    from api_support import Api, Scripted, made
+
+    engine = Scripted()
+    async with made(engine) as app:
+        yield Api("http://localhost", engine, app)
+
+
+@pytest.fixture
+async def served(tiny_home: Path) -> AsyncIterator[Api]:
+    """The same on a real port, where it matters how bytes come and clients leave."""
+    from api_support import Scripted, serving
+
+    async with serving(Scripted()) as running:
+        yield running
