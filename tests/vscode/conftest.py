@@ -22,8 +22,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MIDLINE = Path(sys.executable).with_name("midline")
 ARTIFACTS = ROOT / "build" / "screenshots" / "vscode"
-# The whole run takes some ten minutes on a busy machine; what takes twice as long will not end.
-PATIENCE = 1200
+# The whole run takes some ten minutes on a busy machine; what takes thrice as long will not end.
+PATIENCE = 1800
 
 
 def script(name: str, *arguments: str) -> str:
