@@ -2,7 +2,8 @@
 
 At seeded places in the middle of lines of the standard library, the rest of the line is removed and completed: greedy,
 one line, the same window of text in every variant. ``split`` puts the cursor where everybody does, between prefix and
-suffix, without token healing; ``anchor N`` is midline's prompt with the anchor N lines up, with healing.
+suffix, without token healing; ``anchor N`` is midline's prompt with the anchor N lines up, with healing; ``layout X``,
+only where asked for, is the same in another layout (`lsp/completion/layout`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from bench.common import STDLIB, bench_home, engine_config, machine, print_report, running_engine
 from lsp.completion import prompt
+from lsp.completion.layout import LAYOUTS
 from lsp.documents import Cursor
 from lsp.engine.client import EngineClient
 from lsp.engine.protocol import Segment, Special, Text
@@ -107,6 +109,8 @@ def prompts(cursor: Cursor, chars: int) -> dict[str, tuple[list[Segment], bool]]
             fitting = prompt.match(cursor, base)
             assert fitting is not None
             found[f"anchor {lines}"] = base.segments(fitting.middle, "psm"), True
+            if lines == usual:
+                found |= {f"layout {name}": (base.segments(fitting.middle, name), True) for name in LAYOUTS}
     finally:
         prompt.ANCHOR_LINES = usual
     # `base` is the one anchored at the line's start: the same text, split at the cursor.
@@ -152,7 +156,7 @@ async def _run(options: argparse.Namespace) -> dict[str, object]:
         async with running_engine(engine_config(home)) as engine:
             for number, place in enumerate(chosen, 1):
                 for name, (segments, heal) in prompts(place.cursor, options.chars).items():
-                    if options.variants and name not in options.variants:
+                    if name not in options.variants if options.variants else name.startswith("layout"):
                         continue
                     text = await complete_line(engine, segments, heal)
                     exact.setdefault(name, []).append(text == place.truth)
@@ -187,7 +191,7 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=200, help="how many places (default 200)")
     parser.add_argument("--chars", type=int, default=3960, help="the window: characters of prefix, middle and suffix")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--variants", nargs="*", metavar="NAME", help="only these, as `split` or `anchor 16`")
+    parser.add_argument("--variants", nargs="*", metavar="NAME", help="only these, as `split`, `layout spm_nested`")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     print_report(asyncio.run(_run(options)), options.json)

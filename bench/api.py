@@ -9,16 +9,22 @@ import json
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from bench.common import bench_home, end_engine, engine_config, machine, percentiles, print_report
 from bench.latency import completion_prompt, drain
+from indexer.chunk import Chunk
+from indexer.embedding import default_embedder
+from indexer.outline import outline
 from lsp.api.token import token_file
 from lsp.chat.templates import ChatTemplate, Turn
 from lsp.engine.client import EngineClient, Generation
@@ -26,7 +32,11 @@ from lsp.models.catalogue import DEFAULT_MODEL
 
 CHAT_TOKENS = 400
 COMPLETION_TOKENS = 8
+PACKAGES = ("pygls", "rich", "starlette", "hypothesis", "email", "_pytest")
 STORY = "Write a long story about a lighthouse keeper."
+
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 class Stream:
@@ -268,10 +278,50 @@ async def crowd(home: Path, rounds: int) -> dict[str, Any]:
     }
 
 
+def vectors(_: Path, __: int) -> dict[str, Any]:
+    """What a text is best taken for that comes without its place: the function of each docstring is looked for.
+
+    The docstring is taken out of its function; all functions of a package are ranked. MRR@10.
+    """
+    embedder = default_embedder()
+    as_body: Embed = lambda texts: embedder.embed_chunks("", [Chunk(1, 1, "text", "", "", "", text) for text in texts])  # noqa: E731
+    as_question: Embed = lambda texts: np.stack([embedder.embed_query(text) for text in texts])  # noqa: E731
+    ranks: dict[str, list[float]] = {}
+    for package in PACKAGES:
+        questions, functions = _documented(Path(str(import_module(package).__file__)).parent)
+        for name, ask, hold in (
+            ("all as questions", as_question, as_question),
+            ("questions, bodies", as_question, as_body),
+            ("all as bodies", as_body, as_body),
+        ):
+            scores = ask([text for text, _ in questions]) @ hold(functions).T
+            for row, (_, right) in zip(scores, questions, strict=True):
+                rank = int((row > row[right]).sum()) + 1
+                ranks.setdefault(name, []).append(1 / rank if rank <= 10 else 0.0)
+    count = len(next(iter(ranks.values())))
+    return {"questions": count} | {name: round(sum(found) / count, 3) for name, found in ranks.items()}
+
+
+def _documented(folder: Path) -> tuple[list[tuple[str, int]], list[str]]:
+    """First sentences of docstrings, each with the number of its function; and all functions without docstrings."""
+    questions: list[tuple[str, int]] = []
+    functions: list[str] = []
+    for file in sorted(folder.rglob("*.py")):
+        for chunk in outline(file.read_text("utf-8", "replace"), "python").chunks:
+            if chunk.kind in ("function", "method"):
+                sentence = chunk.docstring.strip().split(". ")[0].split("\n\n")[0]
+                if len(sentence.split()) >= 4:
+                    questions.append((sentence, len(functions)))
+                before, _, rest = chunk.text.partition('"""')
+                functions.append(before + rest.partition('"""')[2] if chunk.docstring and rest else chunk.text)
+    return questions, functions
+
+
 PARTS: dict[str, Callable[[Path, int], Any]] = {
     "first_token": first_token,
     "beside_chat": beside_chat,
     "crowd": crowd,
+    "vectors": vectors,
 }
 
 
@@ -285,7 +335,8 @@ def main() -> None:
     report: dict[str, Any] = {"bench": "api", "rounds": options.rounds}
     for part in options.parts or PARTS:
         with bench_home() as home:
-            report[part] = asyncio.run(PARTS[part](home, options.rounds))
+            figures = PARTS[part](home, options.rounds)
+            report[part] = asyncio.run(figures) if asyncio.iscoroutine(figures) else figures
             print(part, json.dumps(report[part]), file=sys.stderr)  # what follows may fail
     print_report(report | {"machine": machine()}, options.json)
 

@@ -67,6 +67,11 @@ class LlamaServer:
     def __init__(self, port: int) -> None:
         self._port = port
 
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self._port}"
+
     def complete(self, window: Window, n_predict: int) -> Cost:
         """One key's request."""
         request = {

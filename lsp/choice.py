@@ -60,7 +60,8 @@ def local_chat_config(settings: Settings) -> EngineConfig:
         MidlineError: as ``chat_config``.
     """
     config = _config(store.find(settings.model.chat or settings.model.completion, settings.model.folders), settings)
-    return msgspec.structs.replace(config, purpose="chat") if settings.model.chat else config
+    # The same model as completes is one with it, however it is named.
+    return msgspec.structs.replace(config, purpose="chat") if config.beside else config
 
 
 def _config(model: store.InstalledModel, settings: Settings) -> EngineConfig:
@@ -77,6 +78,7 @@ def _config(model: store.InstalledModel, settings: Settings) -> EngineConfig:
         unload_seconds=engine.unload_minutes * 60,
         beside=_beside(model, settings),
         adapters=_adapters(model, settings),
+        called=model.name,
     )
 
 

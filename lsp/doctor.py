@@ -160,9 +160,9 @@ async def _remote(settings: Settings) -> Check:
     found = await find_server(config)
     await found.wire.close()
     facts = found.facts
-    open_text = found.wire.is_readable and ", without encryption: who is on that network can read your code"
-    detail = f"{facts.api} at {found.wire.address.origin}: {facts.model}, {facts.n_ctx} tokens, {found.way}"
-    return Check("remote", True, f"{detail}{open_text or ''}")
+    warning = "; without encryption: who is on that network can read your code" if found.wire.is_readable else ""
+    where = f"{facts.api} at {found.wire.address.origin}"
+    return Check("remote", True, f"{where}: {facts.model}, {facts.n_ctx} tokens, {found.way}{warning}")
 
 
 async def _infill(settings: Settings) -> Check:
@@ -174,14 +174,14 @@ async def _infill(settings: Settings) -> Check:
     try:
         state: State = await engine.ready()
         name = state.model.name if state.model else ""
-        result = await Completer(engine, name, CompletionStats()).complete(cursor, max_tokens=8)
         tested = await selftest.try_once(engine, state.model, "chat") if state.model else None
+        result = await Completer(engine, name, CompletionStats()).complete(cursor, max_tokens=8)
     finally:
         engine.forget(cursor.uri)
         await engine.close()
     asked = "asked to complete `return a` in add(a, b), the model wrote"
     detail = f"{asked} {result.text!r} in {result.ms['total']:.0f} ms; {tested}; {state.gpu_reason}"
-    cure = "The model's file may be damaged or not made for infilling: use another, `midline model list`."
+    cure = "The model's file may be damaged or not made for infilling: use another, `midline model recommend`."
     ok = "+ b" in result.text and tested is not None and tested.infills
     return Check("fim", ok, detail, cure if not result.reason else f"{cure} Log: {log_path()}")
 

@@ -51,14 +51,15 @@ def plan_for(settings: Settings, machine: Machine, models: Sequence[str] = ()) -
     named = models or [settings.model.completion, settings.model.chat]
     wanted = []
     for index, name in enumerate(dict.fromkeys(name for name in named if name)):
-        path = Path(name).expanduser()
+        path, called = Path(name).expanduser(), Path(name).stem
         if not path.is_file():  # a name; of a file, the header is all that is needed
-            path = store.find(name, settings.model.folders).path
+            found = store.find(name, settings.model.folders)
+            path, called = found.path, found.name
         shape = shape_of(read_header(path))
         purpose: Purpose = "completion" if index == 0 else "chat"
         wanted.append(
             Wanted(
-                path.stem,
+                called,
                 purpose if shape.cached else "embedding",
                 shape,
                 n_ctx=settings.model.n_ctx,

@@ -15,6 +15,7 @@ from rich.filesize import decimal
 
 from indexer.keeper import Freshness
 from lsp.choice import engine_config
+from lsp.completion.selftest import layout_of
 from lsp.completion.stats import CompletionStats
 from lsp.engine import protocol
 from lsp.engine.client import connect
@@ -42,6 +43,7 @@ def status_of(
             "cure": state.cure,
             "progress": state.progress,
             "model": state.model.name if state.model else settings.model.completion,
+            "layout": layout_of(state.model) if state.model else None,
             "pid": state.pid or None,
             "n_ctx": state.n_ctx,
             "gpu_layers": state.gpu_layers,

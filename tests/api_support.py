@@ -21,6 +21,7 @@ from lsp.api.models import Models
 from lsp.api.server import application, listen
 from lsp.api.workspaces import Workspaces
 from lsp.engine.protocol import ChatFacts, ModelFacts, Segment, State
+from lsp.errors import MidlineError
 from lsp.models import store
 from lsp.models.gguf import inspect_gguf
 from lsp.models.progress import ignore
@@ -56,6 +57,11 @@ class Scripted(FakeEngine):
     def start(self) -> None:
         """Nothing to start."""
 
+    async def ready(self) -> State:
+        if self.state.state == "failed":
+            raise MidlineError(self.state.detail, self.state.cure)
+        return await super().ready()
+
     async def close(self) -> None:
         """Nothing to close."""
 
@@ -85,18 +91,22 @@ def replace_state(state: State, model: ModelFacts) -> State:
 
 @dataclass
 class Api:
-    """The running API.
+    """The API.
 
     Args:
         url: where it is.
         engine: what answers.
+        app: what is asked without a server; None: the server at ``url`` is.
     """
 
     url: str
     engine: Scripted
+    app: ASGIApp | None = None
 
     def client(self, token: str = TOKEN, **options: Any) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {token}"} | options.pop("headers", {})
+        if self.app:
+            options["transport"] = httpx.ASGITransport(self.app)
         return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, trust_env=False, **options)
 
     async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:

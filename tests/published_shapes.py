@@ -22,9 +22,11 @@ Described: TypeAlias = tuple[str, tuple[int, ...], str]
 class Published:
     """A model's dimensions, as its maker's config.json has them; ``cited`` says where they were read.
 
-    ``experts``: how many, how many of them a token uses, their width, the width of those that every token uses, and the
-    layers before them that have none. ``latent``: ranks of queries (0: none) and of keys and values, widths of a head
-    without and with positions, and of its values (multi-head latent attention).
+    ``plain``: norms with biases, and no gates; ``fused``: one matrix for queries, keys and values, one for gates and
+    the rest; ``linear``: three of four layers have linear attention. ``experts``: how many, how many of them a token
+    uses, their width, the width of those that every token uses, and the layers before them that have none. ``latent``:
+    ranks of queries (0: none) and of keys and values, widths of a head without and with positions, and of its values
+    (multi-head latent attention).
     """
 
     name: str
@@ -40,6 +42,9 @@ class Published:
     head: int = 0
     tied: bool = False
     bias: bool = False
+    plain: bool = False
+    fused: bool = False
+    linear: bool = False
     experts: tuple[int, int, int, int, int] | None = None
     latent: tuple[int, int, int, int, int] | None = None
     window: int = 0
@@ -157,6 +162,40 @@ MODELS = (
 )
 
 
+# Of other architectures, for the plan's numbers alone.
+OTHERS = (
+    Published(
+        *("StarCoder2-7B", "starcoder2", 32, 4608, 18432, 36, 4, 49152, 16384, _HF("bigcode/starcoder2-7b")),
+        tied=True,
+        bias=True,
+        plain=True,
+    ),
+    Published(
+        *("Phi-3-medium", "phi3", 40, 5120, 17920, 40, 10, 32064, 4096, _HF("microsoft/Phi-3-medium-4k-instruct")),
+        fused=True,
+    ),
+    Published(
+        *("CodeGemma-7B", "gemma", 28, 3072, 24576, 16, 16, 256000, 8192, _HF("google/codegemma-7b")),
+        head=256,
+        tied=True,
+    ),
+    Published("Qwen3-8B", "qwen3", 36, 4096, 12288, 32, 8, 151936, 40960, _HF("Qwen/Qwen3-8B"), head=128),
+    Published(
+        *("Gemma-3-12B", "gemma3", 48, 3840, 15360, 16, 8, 262208, 131072, _HF("google/gemma-3-12b-it")),
+        head=256,
+        tied=True,
+        window=1024,
+    ),
+    Published(
+        *("Qwen3-Next-80B", "qwen3next", 48, 2048, 5120, 16, 2, 151936, 262144),
+        _HF("Qwen/Qwen3-Next-80B-A3B-Instruct"),
+        head=256,
+        linear=True,
+        experts=(512, 10, 512, 512, 0),
+    ),
+)
+
+
 def tiny(model: Published) -> Published:
     """The same architecture in small: of some megabytes, with all its parts."""
     experts, latent = model.experts, model.latent
@@ -176,8 +215,11 @@ def tiny(model: Published) -> Published:
     )
 
 
-def write_published(path: Path, model: Published) -> Path:
-    """Write the header of ``model`` to ``path``, and a hole in place of its weights; return the path."""
+def write_published(path: Path, model: Published, *, words: bool = False) -> Path:
+    """Write the header of ``model`` to ``path``, and a hole in place of its weights; return the path.
+
+    ``words``: with a vocabulary of its size, and as many merges.
+    """
     writer = gguf.GGUFWriter(path, model.architecture)
     writer.add_name(model.name)
     writer.add_context_length(model.context)
@@ -187,8 +229,14 @@ def write_published(path: Path, model: Published) -> Path:
     writer.add_head_count(model.heads)
     writer.add_head_count_kv(1 if model.latent else model.kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_layer_norm_eps(1e-5)
     writer.add_vocab_size(model.vocabulary)
     writer.add_tokenizer_model("none")
+    if words:
+        tokens = [f"token{i:x}" for i in range(model.vocabulary)]
+        writer.add_token_list(tokens)
+        writer.add_token_types([1] * len(tokens))
+        writer.add_token_merges([f"{token[:5]} {token[5:]}" for token in tokens])
     if model.head and not model.latent:
         writer.add_key_length(model.head)
         writer.add_value_length(model.head)
@@ -206,6 +254,13 @@ def write_published(path: Path, model: Published) -> Path:
             writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SOFTMAX)
     if model.latent:
         _add_latent(writer, model.latent)
+    if model.linear:
+        writer.add_ssm_conv_kernel(4)
+        writer.add_ssm_inner_size(2 * model.embedding)
+        writer.add_ssm_state_size(128)
+        writer.add_ssm_time_step_rank(32)
+        writer.add_ssm_group_count(16)
+        writer.add_expert_shared_feed_forward_length(shared)
     size = 0
     for name, shape, kind in _tensors(model):
         blocks, block_bytes = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
@@ -240,10 +295,14 @@ def _tensors(model: Published) -> Iterator[Described]:
     width, vocabulary = model.embedding, model.vocabulary
     yield "token_embd.weight", (width, vocabulary), model.weights
     yield "output_norm.weight", (width,), "F32"
+    if model.plain:
+        yield "output_norm.bias", (width,), "F32"
     if not model.tied:
         yield "output.weight", (width, vocabulary), model.output
     for layer in range(model.layers):
-        for name, shape, kind in (*_attention(model), *_feed_forward(model, layer)):
+        linear = model.linear and layer % 4 != 3
+        attention = _linear_attention(model) if linear else _attention(model)
+        for name, shape, kind in (*attention, *_feed_forward(model, layer)):
             yield f"blk.{layer}.{name}", shape, kind
 
 
@@ -267,30 +326,59 @@ def _attention(model: Published) -> Iterator[Described]:
         return
     head = model.head or width // model.heads
     sizes = {"q": head * model.heads, "k": head * model.kv_heads, "v": head * model.kv_heads}
+    yield "attn_output.weight", (sizes["q"], width), kind
+    if model.fused:
+        yield "attn_qkv.weight", (width, sum(sizes.values())), kind
+        return
+    if model.linear:  # with a gate for each query
+        sizes["q"] *= 2
+        yield "post_attention_norm.weight", (width,), "F32"
     for name, size in sizes.items():
         yield f"attn_{name}.weight", (width, size), kind
         if model.bias:
             yield f"attn_{name}.bias", (size,), "F32"
-    yield "attn_output.weight", (sizes["q"], width), kind
-    if model.architecture == "qwen3moe":
+    if model.plain:
+        for name in ("attn_norm", "attn_output", "ffn_norm"):
+            yield f"{name}.bias", (width,), "F32"
+    if model.architecture in ("qwen3moe", "qwen3", "qwen3next", "gemma3"):
         yield "attn_q_norm.weight", (head,), "F32"
         yield "attn_k_norm.weight", (head,), "F32"
-    if model.architecture in ("gemma2", "gpt-oss"):
+    if model.architecture in ("gemma2", "gemma3", "gpt-oss"):
         yield "post_attention_norm.weight", (width,), "F32"
     if model.architecture == "gpt-oss":
         yield "attn_output.bias", (width,), "F32"
         yield "attn_sinks.weight", (model.heads,), "F32"
 
 
+def _linear_attention(model: Published) -> Iterator[Described]:
+    """A gated delta net, as Qwen3-Next has it: 16 heads of keys and 32 of values, 128 wide."""
+    width, kind = model.embedding, model.weights
+    inner = 2 * width
+    for name in ("attn_norm", "post_attention_norm"):
+        yield f"{name}.weight", (width,), "F32"
+    yield "attn_qkv.weight", (width, 2 * inner), kind
+    yield "attn_gate.weight", (width, inner), kind
+    yield "ssm_conv1d.weight", (4, 2 * inner), "F32"
+    yield "ssm_dt.bias", (32,), "F32"
+    yield "ssm_a", (32,), "F32"
+    yield "ssm_ba.weight", (width, 64), kind
+    yield "ssm_norm.weight", (128,), "F32"
+    yield "ssm_out.weight", (inner, width), kind
+
+
 def _feed_forward(model: Published, layer: int) -> Iterator[Described]:
     width, kind = model.embedding, model.weights
-    if model.architecture != "gpt-oss":
+    if model.architecture not in ("gpt-oss", "qwen3next"):
         yield "ffn_norm.weight", (width,), "F32"
-    if model.architecture == "gemma2":
+    if model.architecture in ("gemma2", "gemma3"):
         yield "post_ffw_norm.weight", (width,), "F32"
     if not model.experts or layer < model.experts[4]:
-        yield "ffn_gate.weight", (width, model.hidden), kind
-        yield "ffn_up.weight", (width, model.hidden), kind
+        if not model.plain and not model.fused:
+            yield "ffn_gate.weight", (width, model.hidden), kind
+        yield "ffn_up.weight", (width, model.hidden * (2 if model.fused else 1)), kind
+        if model.plain:
+            yield "ffn_up.bias", (model.hidden,), "F32"
+            yield "ffn_down.bias", (width,), "F32"
         yield "ffn_down.weight", (model.hidden, width), kind
         return
     count, _, inner, shared, _ = model.experts
@@ -298,6 +386,8 @@ def _feed_forward(model: Published, layer: int) -> Iterator[Described]:
     yield "ffn_gate_exps.weight", (width, inner, count), model.expert_weights
     yield "ffn_up_exps.weight", (width, inner, count), model.expert_weights
     yield "ffn_down_exps.weight", (inner, width, count), model.expert_weights
+    if model.linear:
+        yield "ffn_gate_inp_shexp.weight", (width,), "F32"
     if shared:
         yield "ffn_gate_shexp.weight", (width, shared), kind
         yield "ffn_up_shexp.weight", (width, shared), kind

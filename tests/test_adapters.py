@@ -13,6 +13,7 @@ from tiny_lora import write_lora
 
 from lsp.errors import MidlineError
 from lsp.models.adapters import check, resolve
+from lsp.models.gguf import inspect_gguf
 from lsp.paths import adapters_dir
 
 
@@ -30,9 +31,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_names_and_paths_with_their_scales(tmp_path: Path, model: Path) -> None:
     house = write_lora(adapters_dir() / "house.gguf", model)
     mine = write_lora(tmp_path / "my:own.gguf", model)
-    found = resolve(["house", "house:0.5", str(mine), f"{mine}:-2", "house:0"], model)
-    assert [(Path(one.path), one.scale) for one in found] == [(house, 1), (house, 0.5), (mine, 1), (mine, -2)]
-    assert found[0].stamp == found[1].stamp != ""
+    found = resolve(["house:0.5", str(mine)], model)
+    assert {Path(one.path): one.scale for one in found} == {house: 0.5, mine: 1}
+    assert resolve([str(mine), str(house), "house:-0.5"], model) == found, "the same, however it is said"
+    assert resolve(["house", f"{house}:-1", f"{mine}:0"], model) == ()
+    assert resolve(["house"], model)[0].stamp == found[0].stamp != ""
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,12 @@ def test_what_isnt_there_is_told(model: Path, entry: str, said: str) -> None:
     write_lora(adapters_dir() / "house.gguf", model)
     with pytest.raises(MidlineError, match=said):
         resolve([entry], model)
+
+
+def test_one_isnt_taken_for_a_model(tmp_path: Path, model: Path) -> None:
+    with pytest.raises(MidlineError, match="it is of type adapter") as error:
+        inspect_gguf(write_lora(tmp_path / "house.gguf", model))
+    assert error.value.cure == f"Put it into {adapters_dir()} and name it in `model.adapters`."
 
 
 def test_one_that_has_changed_since_is_refused(model: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import socket
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
+from api_support import install_tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsp.api import command
 from lsp.api.guard import Hosts
 from lsp.api.models import split_name
 from lsp.api.refused import RefusedError
@@ -19,6 +23,7 @@ from lsp.api.slots import Slots
 from lsp.api.stops import Stops, read_stops
 from lsp.api.token import read_token, token_file
 from lsp.api.toolcalls import Called, ToolCalls
+from lsp.cli import main
 from lsp.errors import MidlineError
 
 
@@ -251,3 +256,29 @@ async def test_so_many_run_so_many_wait_and_the_rest_is_refused() -> None:
     end.set()
     await asyncio.gather(first, fourth)
     assert begun == [1, 4]
+
+
+# -- the command ---------------------------------------------------------------------------------------------------
+
+
+def test_what_keeps_the_command_from_serving_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve-api", "--json"]) == 1
+    assert "model" in json.loads(capsys.readouterr().out)["error"]
+    install_tiny(tmp_path)
+    config = tmp_path / "home" / "config"
+    config.mkdir()
+    (config / "midline.toml").write_text('[model]\ncompletion = "tiny"\n')
+    assert main(["serve-api", "--workspace", str(tmp_path / "nowhere")]) == 1
+    assert "There is no folder" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["serve-api", "--port", str(taken.getsockname()[1])]) == 1
+    assert "Can't listen on 127.0.0.1" in capsys.readouterr().err
+    assert main(["serve-api", "--host", "no.such.host.invalid", "--port", "0"]) == 1
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    assert main(["serve-api"]) == 1
+    assert "pip install 'midline[api]'" in capsys.readouterr().err
+    for wrong in ("x", "-1", "70000"):
+        with pytest.raises(SystemExit, match="2"):
+            main(["serve-api", "--port", wrong])

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,10 +15,11 @@ from api_support import FACTS, HELLO, TEMPLATE, TOKEN, Api, Scripted, events, in
 from chat_support import FakeGeneration, flat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from indexer_support import write_tree
 
 from lsp.api import replies, shapes, slots
 from lsp.api.guard import MOST_REQUESTS
-from lsp.engine.protocol import ChatFacts, Control, Special, Text
+from lsp.engine.protocol import ChatFacts, Control, Special, State, Text
 
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
 CALL = '<tool_call>\n{"name": "look", "arguments": {"at": "é"}}\n</tool_call>'
@@ -33,6 +35,14 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
+    engine = Scripted()
+    async with made(engine) as app:
+        yield Api("http://localhost", engine, app)
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Api]:
+    """On a real port, where it matters how bytes come and clients leave."""
     async with serving(Scripted()) as running:
         yield running
 
@@ -67,9 +77,9 @@ async def test_an_answer_whole(api: Api) -> None:
     ]
 
 
-async def test_an_answer_in_pieces(api: Api) -> None:
-    api.engine.answers = ["hello to you"]
-    response = await api.chat(stream=True, stream_options={"include_usage": True})
+async def test_an_answer_in_pieces(served: Api) -> None:
+    served.engine.answers = ["hello to you"]
+    response = await served.chat(stream=True, stream_options={"include_usage": True})
     assert response.headers["content-type"].startswith("text/event-stream")
     chunks = events(response.text)
     assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
@@ -78,8 +88,8 @@ async def test_an_answer_in_pieces(api: Api) -> None:
     assert chunks[-1]["choices"] == []
     assert chunks[-1]["usage"]["completion_tokens"] == 3
     assert len({chunk["id"] for chunk in chunks}) == 1
-    api.engine.answers = ["again"]
-    assert "usage" not in (await api.chat(stream=True)).text
+    served.engine.answers = ["again"]
+    assert "usage" not in (await served.chat(stream=True)).text
 
 
 async def test_reasoning_is_told_apart(api: Api) -> None:
@@ -199,7 +209,7 @@ async def test_vectors(api: Api) -> None:
     data = (await api.post("/v1/embeddings", body)).json()["data"]
     vectors = [one["embedding"] for one in data]
     assert [len(vector) for vector in vectors] == [256, 256]
-    query = {"model": name, "input": "read a file", "input_type": "query"}
+    query = {"model": name, "input": "read a file"}
     question = (await api.post("/v1/embeddings", query)).json()["data"][0]["embedding"]
     near, far = (sum(a * b for a, b in zip(question, vector, strict=True)) for vector in vectors)
     assert near > far + 0.1
@@ -321,6 +331,14 @@ async def test_ollamas_refusals_are_one_text(api: Api, path: str, body: Any, sta
     assert isinstance(response.json()["error"], str)
 
 
+async def test_half_of_a_character_where_a_client_has_cut_its_text(api: Api) -> None:
+    body = b'{"model": "tiny", "messages": [{"role": "user", "content": "a \\ud83d b \\ud83d\\ude00"}]}'
+    assert (await api.post("/v1/chat/completions", body)).status_code == 200
+    assert Text("a ? b \U0001f600") in api.engine.prompts[0]
+    for broken in (b'{"model": "\\ud83d"', b'{"model": "\\u12"}', b"\\u"):
+        assert (await api.post("/v1/chat/completions", broken)).status_code == 400
+
+
 async def test_prompts_and_vectors_that_are_refused(api: Api) -> None:
     for body in (
         {"prompt": [1, 2]},
@@ -335,27 +353,26 @@ async def test_prompts_and_vectors_that_are_refused(api: Api) -> None:
         {"input": [1, 2]},
         {"input": "a", "dimensions": 64},
         {"input": "a", "encoding_format": "hex"},
-        {"input": "a", "input_type": "poem"},
         {"input": ["a"] * 3_000},
     ):
         assert (await api.post("/v1/embeddings", {"model": name} | body)).status_code == 400
     assert (await api.post("/v1/embeddings", {"model": "tiny", "input": "a"})).status_code == 404
 
 
-async def test_a_body_that_is_too_large_or_never_comes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    response = await api.post("/v1/chat/completions", b" " * (shapes.MAX_BODY_BYTES + 1))
+async def test_a_body_that_is_too_large_or_never_comes(served: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = await served.post("/v1/chat/completions", b" " * (shapes.MAX_BODY_BYTES + 1))
     assert response.status_code == 413
 
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b" " * 1_000_000
 
-    async with api.client() as client:
+    async with served.client() as client:
         with contextlib.suppress(httpx.ReadError, httpx.WriteError):  # who goes on sending may not hear why
             assert (await client.post("/v1/chat/completions", content=endless())).status_code == 413
     monkeypatch.setattr(shapes, "BODY_SECONDS", 0.1)
 
-    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(api.url).port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(served.url).port)
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
     writer.write(f"{head}Content-Length: 100\r\n\r\n{{".encode())
     answer = await asyncio.wait_for(reader.read(), 10)  # to the end: the connection is closed
@@ -409,6 +426,33 @@ async def test_a_workspace_that_was_not_named_at_the_start(api: Api) -> None:
     assert not api.engine.prompts
 
 
+async def test_a_conversation_about_a_repository_goes_on_with_the_prompt_it_began_with(tmp_path: Path) -> None:
+    files = {
+        "midline.toml": '[privacy]\nexclude = ["hidden.py"]\n',
+        "prices.py": "VAT = 0.19\n\n\ndef gross_price(net):\n    return net * (1 + VAT)\n",
+        "stock.py": "def count_stock(shelf):\n    return sum(shelf.values())\n",
+        "hidden.py": "def gross_price_of_secrets():\n    return 'a secret'\n",
+    }
+    write_tree(tmp_path, files)
+    engine = Scripted("It multiplies [1].", "See [2], not [7].")
+    async with made(engine, [tmp_path]) as app:
+        api = Api("http://localhost", engine, app)
+        asked = [{"role": "user", "content": "What does gross_price multiply with?"}]
+        headers = {"X-Midline-Workspace": str(tmp_path)}
+        first = message(await api.post("/v1/chat/completions", {"model": "tiny", "messages": asked}, **headers))
+        assert first["content"] == "It multiplies [1].\n\n[1] prices.py:1-5"
+        assert "return net * (1 + VAT)" in engine.asked
+        asked += [first, {"role": "user", "content": "And what does count_stock sum?"}]
+        second = message(await api.post("/v1/chat/completions", {"model": "tiny", "messages": asked}, **headers))
+        assert second["content"] == "See [2], not [7].\n\n[2] stock.py:1-2"
+        shorter, longer = engine.prompts
+        assert longer[: len(shorter) - 1] == shorter[:-1]
+        assert "a secret" not in engine.asked
+        gap = {"model": "tiny", "prompt": "x = ", "suffix": "\n"}
+        hidden = headers | {"X-Midline-Path": "hidden.py"}
+        assert (await api.post("/v1/completions", gap, **hidden)).status_code == 403
+
+
 # -- how many, and how long ----------------------------------------------------------------------------------------
 
 
@@ -418,52 +462,76 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_client_that_leaves_ends_its_request(api: Api) -> None:
-    api.engine.make = lambda words: FakeGeneration([], forever=True)
+async def test_a_client_that_leaves_ends_its_request(served: Api) -> None:
+    served.engine.make = lambda words: FakeGeneration([], forever=True)
     for stream in (False, True):
-        asking = asyncio.create_task(api.chat(stream=stream))
-        await until(lambda: api.engine.given and not api.engine.given[-1].cancelled.is_set())
+        asking = asyncio.create_task(served.chat(stream=stream))
+        await until(lambda: served.engine.given and not served.engine.given[-1].cancelled.is_set())
         asking.cancel()
-        await until(lambda: api.engine.given[-1].cancelled.is_set())
+        await until(lambda: served.engine.given[-1].cancelled.is_set())
 
 
-async def test_a_client_that_leaves_in_the_middle_of_a_stream(api: Api) -> None:
-    api.engine.make = lambda words: FakeGeneration(["a", "b"], forever=True)
+async def test_a_client_that_leaves_in_the_middle_of_a_stream(served: Api) -> None:
+    served.engine.make = lambda words: FakeGeneration(["a", "b"], forever=True)
     body = {"model": "tiny", "messages": HELLO, "stream": True}
-    async with api.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
+    async with served.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
         async for line in response.aiter_lines():
             if '"b"' in line:
                 break
-    await until(lambda: api.engine.given[-1].cancelled.is_set())
+    await until(lambda: served.engine.given[-1].cancelled.is_set())
 
 
-async def test_a_failure_has_a_status_or_ends_the_stream(api: Api) -> None:
-    api.engine.make = lambda words: FakeGeneration([], fails=True)
+async def test_a_stream_that_is_open_when_the_server_ends_says_so() -> None:
+    engine = Scripted()
+    engine.make = lambda words: FakeGeneration(["a"], forever=True)
+    async with serving(engine) as api:
+        asking = asyncio.create_task(api.chat(stream=True))
+        await until(lambda: bool(engine.given) and engine.given[0].usage.tokens_generated)
+    chunks = events((await asking).text)
+    assert told(chunks[:-1]) == "a"
+    assert "closed" in chunks[-1]["error"]["message"]
+    assert engine.given[0].cancelled.is_set()
+
+
+async def test_a_failure_has_a_status_or_ends_the_stream(served: Api) -> None:
+    served.engine.make = lambda words: FakeGeneration([], fails=True)
     for stream in (False, True):
-        response = await api.chat(stream=stream)
+        response = await served.chat(stream=stream)
         assert response.status_code == 500
         assert "restarted" in response.json()["error"]["message"]
-    api.engine.make = lambda words: FakeGeneration(["a"], fails=True)
-    chunks = events((await api.chat(stream=True)).text)
+    served.engine.make = lambda words: FakeGeneration(["a"], fails=True)
+    chunks = events((await served.chat(stream=True)).text)
     assert told(chunks[:-1]) == "a"
     assert chunks[-1]["error"]["type"] == "server_error"
-    lines = (await api.post("/api/chat", {"model": "tiny", "messages": HELLO})).text.splitlines()
+    lines = (await served.post("/api/chat", {"model": "tiny", "messages": HELLO})).text.splitlines()
     assert "restarted" in json.loads(lines[-1])["error"]
 
 
-async def test_a_stream_begins_in_time_for_impatient_clients(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_engine_that_has_failed_is_started_anew() -> None:
+    engine = Scripted("one", "two", "three")
+    async with serving(engine) as api:
+        assert (await api.chat()).status_code == 200
+        engine.state = State("failed", "The engine crashed.", "Read its log.")
+        failed = await api.chat()
+        assert failed.status_code == 500
+        assert failed.json()["error"]["message"] == "The engine crashed. Read its log."
+        engine.state = State("ready", n_ctx=8192)
+        assert (await api.chat()).status_code == 200
+
+
+async def test_a_stream_begins_in_time_for_impatient_clients(served: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replies, "FIRST_BYTE_SECONDS", 0.05)
-    api.engine.is_ready.clear()
+    served.engine.is_ready.clear()
     body = {"model": "tiny", "messages": HELLO, "stream": True}
-    api.engine.make = lambda words: FakeGeneration([], forever=True)
-    api.engine.is_ready.set()
-    async with api.client() as client:
+    served.engine.make = lambda words: FakeGeneration([], forever=True)
+    served.engine.is_ready.set()
+    async with served.client() as client:
         for path, first in (("/v1/chat/completions", '"role":"assistant"'), ("/api/chat", '"done":false')):
             async with client.stream("POST", path, json=body) as response:
                 assert first in await anext(response.aiter_lines())
 
 
-async def test_a_thousand_requests_at_once(api: Api) -> None:
+async def test_a_thousand_requests_at_once(served: Api) -> None:
     release = asyncio.Event()
 
     class Slow(FakeGeneration):
@@ -472,32 +540,32 @@ async def test_a_thousand_requests_at_once(api: Api) -> None:
             async for token in super().__aiter__():
                 yield token
 
-    api.engine.make = Slow
+    served.engine.make = Slow
     body = json.dumps({"model": "tiny", "messages": HELLO}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
     request = f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
     async def ask() -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(api.url).port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(served.url).port)
         writer.write(request)
         answer = await reader.read()
         writer.close()
         return answer
 
     asked = [asyncio.create_task(ask()) for _ in range(1_000)]
-    served = slots.RUNNING + slots.WAITING
-    await until(lambda: sum(task.done() for task in asked) == 1_000 - served)
-    assert len(api.engine.given) == slots.RUNNING
+    admitted = slots.RUNNING + slots.WAITING
+    await until(lambda: sum(task.done() for task in asked) == 1_000 - admitted)
+    assert len(served.engine.given) == slots.RUNNING
     for task in asked:
         if task.done():
             assert task.result()[9:12] in (b"429", b"503")
             assert b"retry-after: " in task.result()
     release.set()
     answers = await asyncio.gather(*asked)
-    assert sum(answer[9:12] == b"200" for answer in answers) == served
-    assert (await api.chat()).status_code == 200
-    assert served <= MOST_REQUESTS
-    assert len(set(api.engine.keys)) <= slots.SEQUENCES
+    assert sum(answer[9:12] == b"200" for answer in answers) == admitted
+    assert (await served.chat()).status_code == 200
+    assert admitted <= MOST_REQUESTS
+    assert len(set(served.engine.keys)) <= slots.SEQUENCES
 
 
 async def test_what_the_engine_held_is_dropped_at_the_end() -> None:

@@ -224,8 +224,9 @@ def engine(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
         pass
 
     fake.start, fake.close = lambda: None, close  # type: ignore[attr-defined]
-    monkeypatch.setattr(commit_module, "EngineClient", lambda config, on_state: fake)
-    monkeypatch.setattr(commit_module, "chat_config", lambda settings: EngineConfig("models/tiny.gguf"))
+    fake.config = EngineConfig("models/tiny.gguf")  # type: ignore[attr-defined]
+    monkeypatch.setattr(commit_module, "engine_for", lambda config, *callbacks: fake)
+    monkeypatch.setattr(commit_module, "chat_config", lambda settings: fake.config)  # type: ignore[attr-defined]
     return fake
 
 

@@ -19,6 +19,7 @@ from lsp.models import store
 from lsp.models.adding import add
 from lsp.models.discovery import discover as discovering
 from lsp.models.discovery.discover import Found, discover
+from lsp.paths import models_dir
 
 
 @pytest.fixture(autouse=True)
@@ -223,6 +224,13 @@ def test_a_template_tells_tools_and_thinking(tmp_path: Path) -> None:
     found = facts_of(write(tmp_path / "b/some.gguf", "llama", {"tokenizer.chat_template": plain}, TENSOR))
     assert found.facts is not None
     assert (found.facts.chat, found.facts.tools, found.facts.thinking) == (True, False, False)
+
+
+def test_a_template_that_never_ends_an_expression_is_read_in_no_time(tmp_path: Path) -> None:
+    template = "{{" * 200_000
+    found = facts_of(write(tmp_path / "a/some.gguf", "llama", {"tokenizer.chat_template": template}, TENSOR))
+    assert found.facts is not None
+    assert (found.facts.chat, found.facts.tools) == (True, False)
 
 
 def test_of_a_mixture_the_experts_in_use_are_active(tmp_path: Path) -> None:
@@ -448,12 +456,28 @@ def test_commits_of_one_file_are_told_apart_only_where_they_differ(home: Path, t
     assert found[0].sha256 == sha256(tiny.read_bytes())
 
 
+def test_stores_that_were_moved_are_known_by_what_is_in_them(tiny: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "snapshots/disk"  # a name that is also a part of the cache's layout
+    put_hub(cache, "maker/tiny", "c0", "tiny.gguf", tiny)
+    put_ollama(tmp_path / "away", "registry.ollama.ai/library/tiny/1b", tiny)
+    assert names(str(cache), str(tmp_path / "away")) == ["huggingface/maker/tiny/tiny", "ollama/tiny:1b"]
+
+
+def test_midlines_own_folder_is_not_another_programs(tiny: Path) -> None:
+    add(tiny, name="mine")
+    assert names(str(models_dir())) == []
+
+
 def test_a_found_model_is_used_where_it_is(home: Path, tiny: Path) -> None:
     blob = put_ollama(home / ".ollama/models", "registry.ollama.ai/library/tiny/1b", tiny, "Some License\nmore")
     model = store.find("ollama/tiny:1b")
     assert (model.name, model.path, model.source) == ("ollama/tiny:1b", blob, "ollama")
     assert model.info.fim is not None
     assert store.verify("ollama/tiny:1b").sha256 == sha256(tiny.read_bytes())
+    put(tiny, home / ".lmstudio/models/a/b/tiny.gguf")
+    with pytest.raises(MidlineError, match="Nothing is known") as caught:
+        store.verify("lmstudio/a/b/tiny")
+    assert "midline model add /" in caught.value.cure
     with blob.open("ab") as file:
         file.write(b"!")
     with pytest.raises(MidlineError, match="ollama/tiny:1b is damaged") as caught:

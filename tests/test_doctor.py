@@ -106,7 +106,8 @@ def test_a_model_that_answers_nonsense(empty_home: Path, tmp_path: Path, checks:
     add_settings(empty_home, f"[model]\ncompletion = {json.dumps(str(tiny))}\n")
     found = checks(1)
     assert broken(found) == {"fim"}
-    assert "midline model list" in found["fim"]["cure"]
+    assert "known gaps filled: psm 0" in found["fim"]["detail"]
+    assert "midline model recommend" in found["fim"]["cure"]
 
 
 def test_a_model_that_cannot_fill_in(empty_home: Path, tmp_path: Path, checks: Checks) -> None:

@@ -20,7 +20,7 @@ from lsp.engine.batching import SHORT_BATCH
 from lsp.engine.prompt import compile_prompt
 from lsp.engine.protocol import EngineMessage, Recalled, Special
 from lsp.errors import MidlineError
-from lsp.models.fim import FAMILIES, Family, LayoutName, detect
+from lsp.models.fim import FAMILIES, Family, LayoutName, Mark, detect
 from lsp.models.gguf import inspect_gguf
 from lsp.settings import ModelSettings, Settings
 
@@ -333,6 +333,20 @@ def test_what_metadata_says_goes_before_texts() -> None:
     without = detect({}, {"prefix": 90, "suffix": 91}, "x")
     assert without is not None
     assert without.layouts == ("spm",)
+
+
+@pytest.mark.parametrize(
+    ("named", "able"),
+    [
+        ({"prefix": 0, "suffix": 1, "middle": 2, "separator": 3}, True),
+        ({"prefix": 0, "suffix": 1}, True),  # laid out with the prefix last
+        ({"prefix": 0, "middle": 1}, False),
+        ({"separator": 3}, False),
+        ({}, False),
+    ],
+)
+def test_infilling_needs_at_least_two_tokens(named: dict[Mark, int], able: bool) -> None:
+    assert (detect({}, named, "x") is not None) is able
 
 
 def test_no_tokens_no_infilling(tmp_path: Path, empty_home: Path) -> None:

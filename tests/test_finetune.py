@@ -180,7 +180,7 @@ def test_other_licences_stay_out_unless_they_are_named(repository: Path, capsys:
     examples, report = exported(repository, capsys)
     assert {one["path"] for one in examples} == {"shop/orders.py", "ours.py"}
     assert report["licences"] == {"GPL-3.0": 1, "Apache-2.0": 1}
-    examples, _ = exported(repository, capsys, "--licence", "GPL-3.0")
+    examples, _ = exported(repository, capsys, "--licence", "gpl-3.0-only")
     assert "vendor/a.py" in {one["path"] for one in examples}
 
 

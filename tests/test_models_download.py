@@ -203,6 +203,7 @@ def test_pull_from_a_hub(
         pull("tiny")
     assert contents() == set()
     index.pages |= dict.fromkeys(pages, data)
+    index.etags |= dict.fromkeys(pages, "5" * 40)  # what the hub says of it doesn't count, since its hash is known
     model = pull("tiny")
     assert model.path.read_bytes() == data
     assert model.source == "model hub"

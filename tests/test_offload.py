@@ -12,9 +12,10 @@ import pytest
 from published_shapes import MODELS, write_published
 from tiny_gguf import write_tiny_gguf
 
+from lsp.engine.batching import PREFILL_BATCH
 from lsp.engine.config import EngineConfig, socket_path
 from lsp.engine.offload import NoMemoryError, Placement, choose_threads, place, with_step_down
-from lsp.engine.planning.memory import Gpu, Machine
+from lsp.engine.planning.memory import BATCH, Gpu, Machine
 from lsp.errors import MidlineError
 
 MIB, GIB = 2**20, 2**30
@@ -137,6 +138,10 @@ print(llama.n_ctx, used.reason)
 """
     ended = subprocess.run([sys.executable, "-c", code, str(model)], capture_output=True, text=True, check=False)
     assert ended.stdout.startswith("262144 the memory was not enough for more."), ended.stderr
+
+
+def test_the_scheduler_composes_no_larger_batches_than_are_planned_for() -> None:
+    assert PREFILL_BATCH <= BATCH
 
 
 def test_threads_as_set() -> None:

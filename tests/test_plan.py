@@ -16,7 +16,8 @@ from published_shapes import MODELS, write_published
 from lsp.engine.planning.memory import Gpu, Machine, cpu_use, gpu_use
 from lsp.engine.planning.plan import Plan, Purpose, Wanted, plan
 from lsp.engine.planning.shape import ModelShape, shape_of
-from lsp.models.header import read_header
+from lsp.errors import MidlineError
+from lsp.models.header import Header, Tensor, read_header
 
 MIB, GIB = 2**20, 2**30
 NAMES = [model.name for model in MODELS]
@@ -156,6 +157,12 @@ def test_what_the_settings_say_is_kept_to() -> None:
     without = plan([wanted("Qwen2.5-Coder-7B", flash_attention=False)], machine(4)).models[0]
     assert not without.choice.flash_attention
     assert without.choice.kv_type == "f16"  # llama.cpp quantizes values only with flash attention
+    quantized = plan([wanted("Qwen2.5-Coder-7B", flash_attention=False, kv_type="q8_0")], machine(8))
+    assert quantized.models[0].choice.kv_type == "f16"
+    assert "Qwen2.5-Coder-7B can't have a KV cache in q8_0: it is in f16." in quantized.steps
+    forced = plan([wanted("Llama-3.1-70B", gpu_layers=81)], machine(8))
+    assert forced.models[0].choice.gpu_layers == 81
+    assert "is to have 81 layers on the GPU, which take" in steps(forced)
     latent = plan([wanted("DeepSeek-Coder-V2-Lite")], machine(4)).models[0]
     assert latent.choice.kv_type == "f16"
 
@@ -239,3 +246,38 @@ def test_more_memory_is_no_less_and_a_chat_model_takes_nothing_from_completions(
     mine = wanted(name)
     assert on_gpu(mine, free) <= on_gpu(mine, free + more)
     assert on_gpu(mine, free, wanted(other, "chat")) == on_gpu(mine, free)
+
+
+NAMES_OF_TENSORS = sorted(
+    {name for known in NAMES for layer in shape(known).layers for name in layer.parts}
+    | {
+        "attn_qkv.weight",
+        "attn_kv_b.weight",
+        "ffn_gate_up_exps.weight",
+        "shortconv.in_proj.weight",
+        "time_mix_w1.weight",
+    }
+    | {"ssm_in.weight", "ssm_x.weight", "ssm_conv1d.weight", "ssm_out.weight"}
+)
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_no_layer_is_too_strange(data: st.DataObject) -> None:
+    """Any tensors of any shape, and any numbers in the metadata: a plan, or the reason why there is none."""
+    sizes = st.lists(st.integers(1, 512) | st.sampled_from([1, 1 << 20]), min_size=1, max_size=4)
+    names = data.draw(st.lists(st.sampled_from(NAMES_OF_TENSORS), max_size=12, unique=True))
+    tensors = [Tensor(f"blk.0.{name}", tuple(data.draw(sizes)), "F32", 4096) for name in names]
+    numbers = st.integers(-1, 1 << 64) | st.integers(0, 64) | st.sampled_from(["text", 1.5, (), (1, 2), (1, "x")])
+    keys = ("attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.sliding_window")
+    keys += ("context_length", "expert_used_count", "ssm.state_size", "shortconv.l_cache", "attention.shared_kv_layers")
+    metadata = {f"a.{key}": data.draw(numbers) for key in data.draw(st.lists(st.sampled_from(keys), unique=True))}
+    metadata |= {"general.architecture": "a", "a.block_count": 1}
+    whole = (Tensor("token_embd.weight", tuple(data.draw(sizes)), "F32", 4096), *tensors)
+    try:
+        strange = shape_of(Header(Path("model.gguf"), (Path("model.gguf"),), metadata, whole))
+    except MidlineError as error:
+        assert error.cure
+        return
+    made = plan([Wanted("strange", "completion", strange)], machine(data.draw(st.sampled_from([0, 1, 8]))))
+    assert made.models[0].cpu.compute >= 0

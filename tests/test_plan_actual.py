@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from allocation_support import loaded
-from published_shapes import MODELS, Published, tiny, write_published
+from published_shapes import MODELS, OTHERS, Published, tiny, write_published
 from tiny_gguf import Kind, write_tiny_gguf
 
 from lsp.engine.offload import Placement
@@ -60,12 +60,13 @@ def test_without_flash_attention(name: str, tmp_path: Path) -> None:
     check(write_published(tmp_path / "model.gguf", TINY[name]), 2048, flash=False)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", (*MODELS, *OTHERS), ids=lambda model: model.name)
 def test_published_shapes_as_llama_cpp_simulates_them(model: Published, tmp_path: Path) -> None:
     path = write_published(tmp_path / "model.gguf", model)
-    for n_ctx in (4096, 16384):
-        shape, choice = shape_and_choice(path, n_ctx, "f16")
-        placement = Placement(n_ctx, copied=False)
+    cases: tuple[tuple[int, KvType], ...] = ((4096, "f16"), (16384, "f16"), (8192, "q8_0"))
+    for n_ctx, kv_type in cases:
+        shape, choice = shape_and_choice(path, n_ctx, kv_type)
+        placement = Placement(n_ctx, kv_type=kv_type, copied=False)
         with loaded(path, placement, sequences(shape, n_ctx), simulate=True) as actual:
             assert cpu_use(shape, choice).kv / MIB == pytest.approx(actual.cells, abs=2 * ROUNDING)
             assert compute_total(shape, choice) / MIB == pytest.approx(actual.compute.total(), rel=0.1)

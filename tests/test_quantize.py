@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import namedtuple
+from functools import partial
 from pathlib import Path
 
 import gguf
@@ -145,6 +146,18 @@ def test_broken_models_are_refused(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(MidlineError, match="can't be quantized to Q4_0"):
         quantize(str(broken), "Q4_0")
     assert not left()
+
+
+def test_a_split_model_becomes_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "GGUFWriter", partial(gguf.GGUFWriter, split_max_tensors=15))
+    write_tiny_gguf(tmp_path / "tiny.gguf", "full")
+    parts = sorted(tmp_path.glob("tiny-*-of-00003.gguf"))
+    made = quantize(str(parts[0]), "Q8_0").model
+    assert (made.name, made.info.parts) == ("tiny-q8_0", 1)
+    assert len(gguf.GGUFReader(made.path).tensors) == sum(len(gguf.GGUFReader(part).tensors) for part in parts)
+    parts[1].unlink()
+    with pytest.raises(MidlineError, match="tiny-00002-of-00003"):
+        quantize(str(parts[0]), "Q4_0")
 
 
 @pytest.fixture

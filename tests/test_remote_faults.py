@@ -33,8 +33,8 @@ from lsp.completion.completer import Completer
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor
 from lsp.engine.config import EngineConfig
+from lsp.engine.remote import discovery, wire
 from lsp.engine.remote import engine as engine_module
-from lsp.engine.remote import wire
 from lsp.engine.remote.config import RemoteConfig
 from lsp.engine.remote.engine import RemoteEngine
 from lsp.errors import MidlineError
@@ -262,6 +262,27 @@ async def test_one_whose_model_only_talks_is_refused_for_completion() -> None:
 
     error = await refusal(talks)
     assert "can't fill in the middle: answered 400: suffix is not currently supported" in error.message
+
+
+def test_the_gaps_that_are_tried_are_there() -> None:
+    assert len(discovery._GAPS) == 3
+
+
+@pytest.mark.parametrize(
+    "tokens", [[], [{"id": "x", "piece": "a"}], [{"id": 1, "piece": [300, -5]}], [{"id": -(1 << 62), "piece": ""}]]
+)
+async def test_a_llama_server_that_tells_nonsense_is_none(tokens: list[Any]) -> None:
+    async def script(asked: Asked, reply: Reply) -> None:
+        if asked.path == "/props":
+            settings = {"n_ctx": 10**15}
+            await reply.send({"total_slots": -5, "default_generation_settings": settings, "model_alias": "m"})
+        elif asked.path == "/tokenize":
+            await reply.send({"tokens": tokens})
+        else:
+            await reply.send({"error": "no"}, 404)
+
+    error = await refusal(script)
+    assert "404" in error.message or "can't fill in the middle" in error.message
 
 
 async def test_several_models_are_to_be_chosen_from() -> None:

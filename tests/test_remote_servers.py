@@ -20,6 +20,8 @@ from lsp.chat.templates import ChatTemplate, Turn
 from lsp.completion.completer import Completer
 from lsp.completion.stats import CompletionStats
 from lsp.documents import Cursor
+from lsp.engine.client import EngineClient
+from lsp.engine.protocol import Text
 from lsp.engine.remote.engine import RemoteEngine
 from lsp.errors import MidlineError
 from lsp.models import store
@@ -104,6 +106,12 @@ async def test_characters_of_several_tokens_are_healed_and_come_whole(llama: str
         assert "\ufffd" not in text
 
 
+async def test_half_a_character_is_no_reason_to_fail(server: str) -> None:
+    async with remote(server) as engine:
+        await ready(engine)
+        await written(engine, gap(f"x = '\ud83d'\n{BEFORE}", AFTER, "    return "), tokens=2)
+
+
 async def test_alternatives_come_apart(server: str) -> None:
     async with remote(server) as engine:
         await ready(engine)
@@ -152,8 +160,6 @@ async def test_an_answer_that_was_begun_goes_on(server: str) -> None:
         await ready(engine)
         template = ChatTemplate(await engine.describe(), "it")
         turns = [Turn("user", "Write a Python function add(a, b) that returns the sum. Only code, in one block.")]
-        from lsp.engine.protocol import Text
-
         prompt = [*template.prompt(turns, NOW).segments, Text("```python\n")]
         text = await written(engine, prompt, tokens=24, heal=False)
         assert text.lstrip().startswith("def add(") and "```python" not in text
@@ -223,7 +229,5 @@ def test_commands_say_which_engine_answers(llama: str, own_home: Path, tmp_path:
 
 
 def test_the_surface_is_that_of_the_local_client() -> None:
-    from lsp.engine.client import EngineClient
-
     public = {name for name in dir(EngineClient) if not name.startswith("_")}
     assert public <= {name for name in dir(RemoteEngine) if not name.startswith("_")}

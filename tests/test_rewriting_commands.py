@@ -10,7 +10,6 @@ from rewriting_support import MEAN, Engine, new_text, rewritten, task
 from lsp.errors import MidlineError
 
 
-
 async def test_a_diagnostic_is_told_with_its_line_and_the_name_that_is_meant() -> None:
     text = "import os\n\ndef mean(values):\n    return sum(vaules)\n"
     engine = Engine("def mean(values):\n    return sum(values)\n```")

@@ -143,6 +143,20 @@ def test_what_another_program_asks_stands_still_beside_a_completion_and_decodes_
     assert rig.texts(guest)[0] == expected_texts(rig.requests[guest])[0]
 
 
+def test_a_single_token_is_interrupted_for_a_completion_where_another_program_wants_it() -> None:
+    for priority, interrupted in (("guest", True), ("chat", False)):
+        rig = Rig()
+        other = rig.submit("f", "other", max_tokens=20, priority=priority)  # type: ignore[arg-type]
+        while not rig.told[other]:
+            rig.step()
+        rig.llama.on_decode = lambda rig=rig: rig.submit("ab") if len(rig.requests) == 1 else None
+        rig.step()
+        assert rig.llama.abort is interrupted
+        rig.run()
+        assert rig.texts(other)[0] == expected_texts(rig.requests[other])[0]
+        rig.check_cache()
+
+
 def test_another_warm_up_does_not_interrupt() -> None:
     rig = Rig()
     rig.submit(LONG, "warm", max_tokens=0, priority="warm")

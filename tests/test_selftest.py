@@ -141,7 +141,28 @@ async def test_a_model_is_tried_once_and_again_when_its_file_changes(model: Path
     assert (kept(about), layout_of(about)) == (None, "psm")
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b'{"layout": "no such", "scores": {}}', b"\xff"])
+@pytest.mark.parametrize(
+    ("written", "filled"), [("city", True), ("city in", True), ("cityName", False), ("cit", False)]
+)
+def test_a_longer_word_is_no_answer(written: str, filled: bool) -> None:
+    (gap,) = [gap for gap in GAPS if gap.answer == "city"]
+    assert gap.is_filled(written) is filled
+
+
+SCORES = '{"psm": {"filled": 1, "ended": 0}, "mellum": {"filled": 9, "ended": 9}}'
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"{}",
+        b"\xff",
+        b'{"layout": "no such", "scores": {}}',
+        f'{{"layout": "spm", "scores": {SCORES}}}'.encode(),
+        f'{{"layout": "mellum", "scores": {SCORES}, "version": 0}}'.encode(),
+    ],
+)
 async def test_a_result_that_cannot_be_used_is_found_out_again(damage: bytes, model: Path, empty_home: Path) -> None:
     about = facts(model, "psm", "mellum")
     await try_once(Trained("mellum"), about)
@@ -170,6 +191,7 @@ async def test_a_real_engine_tries_at_the_start_says_what_is_wrong_and_doctor_kn
     async with editing(empty_home, root=tmp_path) as editor:
         await until(lambda: editor.said, lambda: f"a warning; engine {editor.engine}")
         assert [text for text in editor.said if "hardly fills in the middle" in text] == editor.said
+        assert (await editor.status())["engine"]["layout"] == "psm"
     (file,) = (empty_home / "cache" / "fim").iterdir()
     result = json.loads(file.read_text())
     assert set(result["scores"]) == {"psm", "mellum"}

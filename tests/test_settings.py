@@ -145,7 +145,8 @@ def test_a_wrong_value_leaves_what_an_earlier_source_set(workspace: Path) -> Non
         ({"max_tokens": 5}, "max_tokens; did you mean completion.max_tokens?"),
         (
             {"engine": {"zzzzzzzz": 5}},
-            "engine.zzzzzzzz; allowed in engine: threads, gpu_layers, gpu_reserve_mib, flash_attention, idle_minutes, unload_minutes, remote.",
+            "engine.zzzzzzzz; allowed in engine: threads, gpu_layers, gpu_reserve_mib, flash_attention, idle_minutes, "
+            "unload_minutes, remote.",
         ),
         ({"zzz": 5}, "zzz; allowed: model, engine, remote, completion, chat, index, privacy, feedback."),
         ({"z\n" * 99: 5}, '"z\\nz'),

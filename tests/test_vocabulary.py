@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,18 +44,3 @@ def test_no_token_has_these_bytes() -> None:
     found = vocabulary([b"a", b"b"]).spelling(b"c")
     assert found.tolist() == []
     assert found.dtype == "int64"
-
-
-@pytest.mark.parametrize(
-    ("special", "able"),
-    [
-        ({"prefix": 0, "suffix": 1, "middle": 2}, True),
-        ({"prefix": 0, "suffix": 1, "middle": 2, "separator": 3, "bos": 4}, True),
-        ({"prefix": 0, "suffix": 1}, True),  # laid out with the prefix last
-        ({"prefix": 0, "middle": 1}, False),
-        ({"bos": 4, "separator": 3}, False),
-        ({}, False),
-    ],
-)
-def test_fill_in_the_middle_needs_at_least_two_tokens(special: dict[str, int], able: bool) -> None:
-    assert vocabulary([b"a"] * 5, **special).fim is able

@@ -24,6 +24,8 @@ from lsp.engine.protocol import MAX_TOKENS, Control, Segment, Special, Text, Usa
 _ANSWER_SHARE = 0.25
 # And no answer is cut shorter than this for a prompt that seems too long: the engine knows its length.
 _LEAST_ANSWER = 64
+# No text has more on average; code has 3 to 4.
+_MOST_CHARS_PER_TOKEN = 8
 _HERMES = "<tool_call>"
 WORKSPACE_HEADER = "x-midline-workspace"
 """Names the folder that a request is about."""
@@ -49,6 +51,11 @@ class End:
 
 Event: TypeAlias = Piece | Called | End
 Events: TypeAlias = AsyncGenerator[Event, None]
+
+
+def joined(events: Iterable[Event], kind: Kind) -> str:
+    """All of an answer's text, or of its reasoning."""
+    return "".join(event.text for event in events if isinstance(event, Piece) and event.kind == kind)
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,7 @@ class Desk:
             MidlineError: it can't be answered.
         """
         engine = await model.engine()
+        _refuse_too_long(sum(len(turn.text) for turn in turns), engine.state.n_ctx)
         asked = list(turns)
         written = asked.pop().text if len(asked) > 1 and asked[-1].role == "assistant" and not asked[-1].calls else ""
         sources: Sequence[Source] = ()
@@ -213,12 +221,12 @@ class Desk:
         calls: ToolCalls | None = None,
     ) -> Events:
         whole = "".join(segment.text for segment in segments if not isinstance(segment, Special))
+        _refuse_too_long(len(whole), engine.state.n_ctx)
         async with model.slots.taken(whole) as slot:
             generation = engine.generate(
                 slot.key,
                 segments,
                 max_tokens=_most_tokens(limits.tokens, whole, engine.state.n_ctx),
-                heal=False,
                 priority="guest",
             )
             try:
@@ -238,6 +246,17 @@ async def _with_footnotes(events: Events, sources: Sequence[Source]) -> Events:
             if isinstance(event, End) and (notes := footnotes(text, sources)):
                 yield Piece(notes)
             yield event
+
+
+def _refuse_too_long(chars: int, n_ctx: int) -> None:
+    """Refuse what can't fit, without having the engine count: while it does, it computes nothing else."""
+    if chars > n_ctx * _MOST_CHARS_PER_TOKEN:
+        raise RefusedError(
+            f"The prompt of {chars:,} characters doesn't fit into a context of {n_ctx:,} tokens.",
+            "Send less, or set a larger `model.n_ctx`.",
+            code="context_length_exceeded",
+            param="messages",
+        )
 
 
 def _most_tokens(wanted: int | None, prompt: str, n_ctx: int) -> int:

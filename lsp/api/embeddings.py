@@ -1,7 +1,8 @@
 """Vectors of texts, by the table of words that the index itself uses: no model is loaded, none waits for another.
 
-The table knows where a word stands: in a question, or in what is to be found. OpenAI's API doesn't tell one from the
-other, so ``input_type`` does, as in others' APIs; without it, a text is one to be found.
+The table weighs words by where they stand, which a bare text doesn't tell. All are taken for questions: of 2,250
+docstrings of five packages, the function of each was found better so (MRR@10 .468) than with functions taken for
+bodies (.451), or all for bodies (.367): `python -m bench.api vectors`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.chunk import Chunk
 from indexer.embedding import TextEmbedder
 from lsp.api.refused import RefusedError
 from lsp.api.shapes import EmbeddingRequest
 
 MOST_INPUTS = 2_048
-_QUESTIONS = ("query", "search_query")
-_PASSAGES = ("passage", "document", "search_document", None)
 
 
 class Embeddings:
@@ -62,17 +60,13 @@ class Embeddings:
             raise RefusedError(f"Vectors have {self.dims} dimensions.", "Leave dimensions out.", param="dimensions")
         if wanted.encoding_format not in (None, "float", "base64"):
             raise RefusedError('encoding_format is "float" or "base64".', param="encoding_format")
-        if wanted.input_type not in (*_QUESTIONS, *_PASSAGES):
-            raise RefusedError('input_type is "query" or "passage".', param="input_type")
         texts = [wanted.input] if isinstance(wanted.input, str) else wanted.input
         if not texts or len(texts) > MOST_INPUTS or not all(isinstance(text, str) for text in texts):
             raise RefusedError(f"input is a text, or 1 to {MOST_INPUTS:,} texts; no tokens.", param="input")
-        return await asyncio.to_thread(self._embedded, texts, wanted.input_type in _QUESTIONS)
+        return await asyncio.to_thread(self._embedded, texts)
 
-    def _embedded(self, texts: Sequence[str], questions: bool) -> NDArray[np.float32]:
-        if questions:
-            return np.stack([self._embedder.embed_query(text) for text in texts])
-        return self._embedder.embed_chunks("", [Chunk(1, 1, "text", "", "", "", text) for text in texts])
+    def _embedded(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.stack([self._embedder.embed_query(text) for text in texts])
 
     @staticmethod
     def encoded(row: NDArray[np.float32], encoding: str | None) -> str | list[float]:

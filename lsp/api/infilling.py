@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path, PurePath
 
 from indexer.languages import language_of
 from lsp.api.workspaces import Workspace
@@ -19,6 +20,8 @@ MOST_TOKENS = 1_024
 # Continue and others put the file's name into a comment above its text.
 _NAMED = re.compile(r"^\s*(?:#|//|--|<!--|;+|%)\s*(?:Path:\s*)?([\w./\\-]+\.\w{1,5})\s*(?:-->)?\s*$", re.MULTILINE)
 _HEAD = 500
+# What is farther away from a gap no prompt has room for.
+_FAR = 200_000
 
 
 class _BehindTheEditor:
@@ -85,9 +88,10 @@ class Infilling:
     def _cursor(self, key: str, prefix: str, suffix: str, path: str) -> Cursor:
         named = _NAMED.search(prefix[:_HEAD])
         language = language_of(path or (named[1] if named else ""))
-        file = None
+        file = Path(PurePath(path).name) if path else None  # its name is all that a prompt has of it
         if path and self._workspace:
             file = self._workspace.file(path)
+        prefix, suffix = prefix[-_FAR:], suffix[:_FAR]
         # Not between a carriage return and its line feed, where no cursor stands.
         joined = prefix.endswith("\r") and suffix.startswith("\n")
         offset = len(prefix) + joined

@@ -44,6 +44,7 @@ class Served:
         self._config = config
         self._renderer = renderer
         self._connect = connect
+        self._starting = asyncio.Lock()
         self._engine: EngineClient | None = None
         self._template: ChatTemplate | None = None
 
@@ -53,12 +54,14 @@ class Served:
         Raises:
             MidlineError: it can't be started.
         """
-        if self._engine is None or self._engine.state.state == "failed":
-            await self.close()
-            self._engine = self._connect(self._config)
-            self._engine.start()
-        await self._engine.ready()
-        return self._engine
+        async with self._starting:
+            if self._engine is None or self._engine.state.state == "failed":
+                await self.close()
+                self._engine = self._connect(self._config)
+                self._engine.start()
+            engine = self._engine
+        await engine.ready()
+        return engine
 
     @property
     def added(self) -> int:
@@ -157,7 +160,7 @@ class Models:
         Raises:
             RefusedError: there is none.
         """
-        if found := self._served.get(name.removesuffix(_DEFAULT_TAG)):
+        if found := self._served.get(name) or self._served.get(name.removesuffix(_DEFAULT_TAG)):
             return found
         raise RefusedError(
             f"model {name[:200]!r} not found: the settings name {', '.join(self._served)}.",

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from lsp import __version__
 from lsp.api.chats import tools_of, turns_of
-from lsp.api.desk import PATH_HEADER, Desk, End, Event, Gap, Limits, Piece, Tools
+from lsp.api.desk import PATH_HEADER, Desk, End, Event, Gap, Limits, Piece, Tools, joined
 from lsp.api.embeddings import Embeddings
 from lsp.api.models import Served, split_name
 from lsp.api.refused import RefusedError
@@ -154,9 +154,9 @@ def _listed(model: Served) -> dict[str, Any]:
 
 
 def _loaded(model: Served) -> dict[str, Any]:
-    state = model.state
-    offloaded = bool(state.gpu_layers)
-    return {"size_vram": model.installed.bytes if offloaded else 0, "context_length": state.n_ctx}
+    one, state = model.installed, model.state
+    share = min(1.0, state.gpu_layers / (one.info.layers + 1))
+    return {"size_vram": int(one.bytes * share), "context_length": state.n_ctx}
 
 
 def _details(model: Served) -> dict[str, Any]:
@@ -182,13 +182,11 @@ async def _shown(model: Served) -> dict[str, Any]:
         tools = chats = False
     able = {"completion": True, "tools": tools, "insert": fim}
     # Clients look for these words of Ollama's template language to know what a model can (Continue: `.Suffix`).
-    words = [".Suffix" if fim else "", ".Messages" if chats else "", ".Tools" if tools else ""]
+    words = [word for word, has in ((".Suffix", fim), (".Messages", chats), (".Tools", tools)) if has]
     return {
         "modelfile": "",
         "parameters": f"num_ctx {engine.state.n_ctx}",
-        "template": " ".join(f"{{{{ {word} }}}}" for word in ["if .Suffix", *words, "end"] if word)
-        if fim
-        else " ".join(f"{{{{ {word} }}}}" for word in [*words, ".Prompt"] if word),
+        "template": "".join(f"{{{{ if {word} }}}}{{{{ {word} }}}}{{{{ end }}}}" for word in words) + "{{ .Prompt }}",
         "license": info.licence or "",
         "modified_at": _time(model.added),
         "details": _details(model),
@@ -251,8 +249,8 @@ class ChatWriter(_LinesWriter):
     """Writes answers of chats."""
 
     def _told(self, events: Sequence[Event]) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": _joined(events, "answer")}
-        if reasoning := _joined(events, "reasoning"):
+        message: dict[str, Any] = {"role": "assistant", "content": joined(events, "answer")}
+        if reasoning := joined(events, "reasoning"):
             message["thinking"] = reasoning
         if calls := [event for event in events if isinstance(event, Called)]:
             message["tool_calls"] = [
@@ -265,12 +263,8 @@ class GenerateWriter(_LinesWriter):
     """Writes answers to prompts."""
 
     def _told(self, events: Sequence[Event]) -> dict[str, Any]:
-        reasoning = _joined(events, "reasoning")
-        return {"response": _joined(events, "answer")} | ({"thinking": reasoning} if reasoning else {})
-
-
-def _joined(events: Sequence[Event], kind: str) -> str:
-    return "".join(event.text for event in events if isinstance(event, Piece) and event.kind == kind)
+        reasoning = joined(events, "reasoning")
+        return {"response": joined(events, "answer")} | ({"thinking": reasoning} if reasoning else {})
 
 
 def _end(end: End) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lsp.api.chats import tools_of, turns_of
-from lsp.api.desk import PATH_HEADER, Desk, End, Event, Events, Gap, Limits, Piece
+from lsp.api.desk import PATH_HEADER, Desk, End, Event, Events, Gap, Limits, Piece, joined
 from lsp.api.embeddings import Embeddings
 from lsp.api.refused import RefusedError
 from lsp.api.replies import Reply, as_json
@@ -86,7 +86,7 @@ class OpenAiApi:
             raise RefusedError("echo is not supported.", "Leave it out.", param="echo")
         limits = Limits.of(wanted.max_tokens, wanted.stop)
         model, workspace = await self._desk.named(wanted.model, request.headers)
-        starting: Awaitable[Events]
+        starting: Coroutine[Any, Any, Events]
         if wanted.suffix or fim:
             path = request.headers.get(PATH_HEADER, "")
             gap = Gap(wanted.prompt, wanted.suffix or "", path, bool(wanted.raw))
@@ -170,7 +170,7 @@ class ChatWriter(_SseWriter):
 
     def whole(self, events: Sequence[Event]) -> dict[str, Any]:
         """A ``chat.completion``."""
-        text, reasoning = (_joined(events, kind) for kind in ("answer", "reasoning"))
+        text, reasoning = joined(events, "answer"), joined(events, "reasoning")
         calls = [_call(event) for event in events if isinstance(event, Called)]
         end = events[-1]
         assert isinstance(end, End)
@@ -210,7 +210,7 @@ class CompletionWriter(_SseWriter):
         """A ``text_completion``."""
         end = events[-1]
         assert isinstance(end, End)
-        choice = _choice(_joined(events, "answer"), end.reason)
+        choice = _choice(joined(events, "answer"), end.reason)
         return self._about | {"choices": [choice], "usage": _usage(end.usage)}
 
     def begin(self, *, waiting: bool) -> bytes:
@@ -231,10 +231,6 @@ def _choice(text: str, reason: str | None) -> dict[str, Any]:
 def _call(called: Called) -> dict[str, Any]:
     arguments = json.dumps(called.arguments, ensure_ascii=False)
     return {"id": called.id, "type": "function", "function": {"name": called.name, "arguments": arguments}}
-
-
-def _joined(events: Sequence[Event], kind: str) -> str:
-    return "".join(event.text for event in events if isinstance(event, Piece) and event.kind == kind)
 
 
 def _event(value: object) -> bytes:

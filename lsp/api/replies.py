@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -58,7 +58,7 @@ class Reply(Response):
         stream: piece by piece.
     """
 
-    def __init__(self, starting: Awaitable[Events], writer: Writer, *, stream: bool) -> None:
+    def __init__(self, starting: Coroutine[Any, Any, Events], writer: Writer, *, stream: bool) -> None:
         super().__init__(media_type=writer.media_type if stream else "application/json")
         self._starting = starting
         self._writer = writer
@@ -69,14 +69,18 @@ class Reply(Response):
         """Send it, unless the client leaves."""
         serving = asyncio.ensure_future(self._serve(scope, receive, send))
         leaving = asyncio.ensure_future(_left(receive))
+        ended = False
         try:
             await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            if not serving.done():
-                serving.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):  # OSError: nobody is left to send to
-                await serving
+        except asyncio.CancelledError:
+            ended = not serving.done()
+        leaving.cancel()
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError, OSError):  # OSError: nobody is left to send to
+            await serving
+        self._starting.close()  # for who left before it had begun
+        if ended:
+            await self._fail(RefusedError("The API is being closed.", status=503), scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -95,6 +99,9 @@ class Reply(Response):
             refusal = RefusedError("midline failed; its log says how.", status=500)
         else:
             return
+        await self._fail(refusal, scope, receive, send)
+
+    async def _fail(self, refusal: RefusedError, scope: Scope, receive: Receive, send: Send) -> None:
         if self._begun:
             await self._send(send, self._writer.failure(refusal), last=True)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -124,7 +125,6 @@ class EmbeddingRequest(msgspec.Struct, kw_only=True):
     input: str | list[Any]
     encoding_format: str | None = "float"
     dimensions: int | None = None
-    input_type: str | None = None
 
 
 class OldEmbeddingRequest(msgspec.Struct, kw_only=True):
@@ -188,9 +188,22 @@ async def read(request: Request, shape: type[_Shape]) -> _Shape:
     except ClientDisconnect as error:
         raise RefusedError("The client left.", status=499) from error
     try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return _decoded(body, shape)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RefusedError(f"The request is not understood: {error}.") from error
+
+
+def _decoded(body: bytes, shape: type[_Shape]) -> _Shape:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if b"\\u" not in body:
+            raise
+        # JavaScript leaves halves of characters behind where it cuts a text; Python's own parser reads them.
+        whole = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
+        return msgspec.json.decode(whole, type=shape)
 
 
 async def _body(request: Request) -> bytes:

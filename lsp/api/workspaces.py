@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import re
 from collections import OrderedDict
@@ -76,8 +75,10 @@ class Workspace:
             await self._index.configure(self.folder, self._settings)
         if self._index.index is None:
             return
-        with contextlib.suppress(TimeoutError):
+        try:
             await asyncio.wait_for(self._settled.wait(), INDEXING_SECONDS)
+        except TimeoutError:
+            self._settled.set()  # what is indexed by now counts
 
     async def told(self, turns: Sequence[Turn], state: State) -> tuple[list[Turn], list[Source]]:
         """``turns`` with sources before each question, and all of these sources.

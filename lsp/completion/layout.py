@@ -32,7 +32,6 @@ _ORDERS: dict[LayoutName, str] = {
     # Bavarian et al. (arXiv:2207.14255, appendix D) prefer this for training with the suffix first.
     "spm_nested": "<bos> <prefix> <suffix> SUFFIX <middle> CONTEXT PREFIX MIDDLE",
     "spm_nested_spaced": "<bos> <prefix> <suffix> SUFFIX <middle> SPACE CONTEXT PREFIX MIDDLE",
-    "qwen": "<bos> FILES <separator> PATH <prefix> PREFIX <suffix> SUFFIX <middle> MIDDLE",
     "starcoder2": "<bos> FILES <separator> <prefix> PATH PREFIX <suffix> SUFFIX <middle> MIDDLE",
     "codegemma": "<bos> ENDED PATH <prefix> PREFIX <suffix> SUFFIX <middle> MIDDLE",
     "mellum": "<bos> FILES <separator> PATH <suffix> SUFFIX <prefix> PREFIX <middle> MIDDLE",

@@ -8,6 +8,7 @@ the first, which is likeliest, stays unless another fills clearly more. What cam
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from lsp.models.fim import LayoutName
 
 # Keys of the sequences that it uses.
 KEY = "midline:selftest"
-CURE = "Set `model.completion` to a model that is made for it: midline model list."
+CURE = "Set `model.completion` to a model that is made for it: midline model recommend."
 # Another layout must do so much better than the likeliest.
 _CLEARLY = 2
 # A model that fills fewer gaps than this share doesn't infill.
@@ -62,6 +63,10 @@ class Gap:
         pieces = (ContextPiece(self.other[0], 1, 1, "", self.other[1], 1.0, "self-test"),) if self.other else ()
         return Base(self.above, self.after, pieces, self.mark)
 
+    def is_filled(self, written: str) -> bool:
+        """Whether what a model wrote begins with the answer, and not with a longer word."""
+        return written.startswith(self.answer) and not re.match(r"\w", written[len(self.answer) :])
+
 
 GAPS = (
     Gap("def area(", "):\n    return width * height\n\n\nprint(area(2, 3))\n", "width, height"),
@@ -94,7 +99,7 @@ GAPS = (
 )
 
 
-class Score(msgspec.Struct, frozen=True, order=True):
+class Score(msgspec.Struct, frozen=True):
     """How many gaps a layout filled, and after how many of these the model ended by itself.
 
     A model that was trained on a layout knows where a gap ends. One that wasn't may find a name in the suffix, but then
@@ -179,11 +184,11 @@ async def _try(engine: Engine, gap: Gap, layout: LayoutName, priority: Priority)
             async for token in generation:
                 written += token.text
                 if not gap.answer.startswith(written):
-                    return written.startswith(gap.answer), False
+                    return gap.is_filled(written), False
         finally:
             generation.cancel()
         if generation.reason != "cancelled":
-            return written.startswith(gap.answer), written == gap.answer and generation.reason == "eog"
+            return gap.is_filled(written), written == gap.answer and generation.reason == "eog"
     raise MidlineError("The self-test of the model found no quiet moment.")
 
 
@@ -193,7 +198,8 @@ def kept(facts: ModelFacts) -> Result | None:
         result = msgspec.json.decode(_path(facts).read_bytes(), type=Result)
     except (OSError, MidlineError, msgspec.DecodeError):
         return None
-    return result if result.version == _VERSION and tuple(result.scores) == plausible(facts) else None
+    fits = tuple(result.scores) == plausible(facts) and result.layout in result.scores
+    return result if result.version == _VERSION and fits else None
 
 
 def keep(facts: ModelFacts, result: Result) -> None:

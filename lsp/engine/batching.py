@@ -17,8 +17,8 @@ BACKGROUND_BATCH = 16
 # So few tokens are computed sooner than their interruption pays.
 SHORT_BATCH = 4
 
-# Where requests of equal rank want other adapters, they take turns of so many batches: each change costs some
-# milliseconds, and while one waits, its tokens don't come.
+# Where requests of equal rank want other adapters, they take turns of so many tokens at least: a change takes 6 ms, as
+# long as a fifth of a token, and while one waits, its tokens don't come.
 ADAPTER_TURN = 8
 
 Batch = list[tuple[Job, Run, int]]
@@ -68,7 +68,7 @@ class AdapterTurns:
     """Whose adapters are next: a batch is computed with one set of them."""
 
     _latest: tuple[Adapter, ...] = ()
-    _batches: int = 0
+    _tokens: int = 0
 
     def choose(self, jobs: list[Job]) -> list[Job]:
         """Of ``jobs``, the most urgent first, those that can be computed together; of equal ranks each has its turn."""
@@ -76,20 +76,26 @@ class AdapterTurns:
         wanted = list(urgent)
         chosen = wanted[0]
         if self._latest in urgent:
-            done = self._batches >= ADAPTER_TURN
+            done = self._tokens >= ADAPTER_TURN
             chosen = wanted[(wanted.index(self._latest) + done) % len(wanted)]
         return [job for job in jobs if job.request.adapters == chosen]
 
     def took(self, batch: Batch) -> tuple[Adapter, ...]:
         """The adapters of a batch that is computed now."""
         adapters = batch[0][0].request.adapters
-        self._batches = self._batches + 1 if adapters == self._latest else 1
+        count = sum(count for _, _, count in batch)
+        self._tokens = self._tokens + count if adapters == self._latest else count
         self._latest = adapters
         return adapters
 
 
-def is_short(batch: Batch) -> bool:
-    """Whether it takes so little time that it isn't worth an interruption. Guesses may always be made again."""
+def is_short(batch: Batch, *, cuttable: bool) -> bool:
+    """Whether it takes so little time that it isn't worth an interruption.
+
+    Guesses may always be made again, and so may a token for another program, where it leaves nothing to clear up.
+    """
+    if cuttable and all(job.request.priority == "guest" for job, _, _ in batch):
+        return False
     return sum(count for _, _, count in batch) <= SHORT_BATCH and not any(run.draft for _, run, _ in batch)
 
 

@@ -46,6 +46,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
         unload_seconds: after so long without a request its memory is given back until the next one; 0: never.
         beside: the other models that the settings name, which are to have room, too.
         adapters: what this client's requests are computed with; clients with others share the model all the same.
+        called: its name, where that isn't its file's: Ollama calls its files by their hashes.
     """
 
     model: str
@@ -60,11 +61,12 @@ class EngineConfig(msgspec.Struct, frozen=True):
     unload_seconds: float = 0.0
     beside: tuple[str, ...] = ()
     adapters: tuple[Adapter, ...] = ()
+    called: str = ""
 
     @property
     def name(self) -> str:
         """The model's, as users see it."""
-        return Path(self.model).stem
+        return self.called or Path(self.model).stem
 
     @property
     def key(self) -> str:

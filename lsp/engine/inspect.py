@@ -14,7 +14,9 @@ import llama_cpp.llama_cpp as llama
 import msgspec
 
 from lsp.engine.tokenizer import Tokenizer
+from lsp.errors import MidlineError
 from lsp.models.gguf import FimTokens, GgufInfo
+from lsp.models.header import read_header
 
 _LOG_ERROR = 4  # ggml_log_level
 _SIGNS_OF_TRUNCATION = ("not within the file bounds", "failed to read")
@@ -53,7 +55,7 @@ def read_info(path: Path) -> GgufInfo:
     params.use_mmap = False
     model = llama.llama_model_load_from_file(bytes(path), params)
     if not model:
-        raise ValueError(_reason(errors))
+        raise ValueError(_no_model(path) or _reason(errors))
     vocab = llama.llama_model_get_vocab(model)
     if vocab is None:
         raise ValueError("it has no vocabulary")
@@ -78,6 +80,15 @@ def read_info(path: Path) -> GgufInfo:
         licence=_text(model, "general.license"),
         parts=int(_text(model, "split.count") or 0) or 1,
     )
+
+
+def _no_model(path: Path) -> str:
+    """What a file says to be instead of a model, a clause; empty where it doesn't."""
+    try:
+        kind = read_header(path).metadata.get("general.type", "model")
+    except MidlineError:
+        return ""
+    return "" if kind == "model" else f"it is of type {kind}, not a model"
 
 
 def _reason(errors: list[str]) -> str:

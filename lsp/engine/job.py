@@ -91,6 +91,16 @@ def too_long(job: Job, length: int, n_ctx: int) -> Failed:
     )
 
 
+def no_numbers(job: Job) -> Failed:
+    """That what the model computes are no numbers, as a damaged file's weights make it."""
+    adapters = " with its adapters" if job.request.adapters else ""
+    return Failed(
+        job.request.id,
+        f"What the model computes{adapters} are no numbers.",
+        f"A file is damaged: {'change `model.adapters`' if adapters else 'check it with `midline model verify`'}.",
+    )
+
+
 def in_turn(jobs: list[Job]) -> list[Job]:
     """``jobs`` in the order in which to serve them: by rank, then each owner's first, each owner's second, …
 

@@ -1,6 +1,6 @@
 """llama.cpp through llama-cpp-python's low-level API: one model, one context, batches in, logits out.
 
-The only module that calls llama_cpp. Nothing here decides anything: the scheduler does.
+Nothing here decides anything: the scheduler does.
 """
 
 from __future__ import annotations

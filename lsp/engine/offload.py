@@ -112,7 +112,7 @@ def _wanted(config: EngineConfig, path: str, purpose: Purpose) -> Wanted:
     shape = shape_of(read_header(Path(path)))
     mine = path == config.model
     return Wanted(
-        Path(path).stem,
+        config.name if mine else Path(path).stem,
         purpose,
         shape,
         n_ctx=config.n_ctx,

@@ -31,16 +31,16 @@ class ModelParams:
         params.use_extra_bufts = placement.copied
         found = devices()
         if placement.gpu_layers and len(found) == len(placement.split):
-            used = [(device.handle, size) for device, size in zip(found, placement.split, strict=True) if size]
-            self._devices = (ctypes.c_void_p * (len(used) + 1))(*(handle for handle, _ in used), None)
+            used = [(device, size) for device, size in zip(found, placement.split, strict=True) if size]
+            self._devices = (ctypes.c_void_p * (len(used) + 1))(*(device.handle for device, _ in used), None)
             params.devices = ctypes.cast(self._devices, ctypes.c_void_p)
             self._split = (ctypes.c_float * lib.llama_max_devices())(*(float(size) for _, size in used))
             params.tensor_split = self._split
         if placement.experts_on_cpu:
             self._overrides = _experts_on_cpu(placement.experts_on_cpu)
             params.tensor_buft_overrides = ctypes.cast(self._overrides, ctypes.c_void_p)
-        if placement.gpu_layers:
-            # What the GPU doesn't hold is read where it lies in the file, even if the GPU can't.
+        if placement.gpu_layers and not any(device.gpu.shared for device in found):
+            # What a GPU doesn't hold is mapped; where memory is shared, llama.cpp knows which backends can do that.
             params.load_mode = _MAPPED
 
 

@@ -24,7 +24,7 @@ MAX_BRANCHES = 16
 
 StateName = Literal["starting", "ready", "busy", "restarting", "failed", "disabled"]
 SpecialName = Mark
-# From first served to last: what a user waits for, what a user watches, the preparation of what they will wait for, what
+# From first served to last: what a user waits for, what a user watches, preparation of what they will wait for, what
 # other programs ask (lsp/api), and preparation of what may be wanted.
 Priority = Literal["completion", "chat", "anchor", "guest", "warm"]
 # Why a prompt's token was computed: the key had no sequence yet; it had one, which was evicted; the prompt differs

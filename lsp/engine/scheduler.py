@@ -8,6 +8,7 @@ operations.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import time
 from collections.abc import Callable, Hashable
@@ -18,7 +19,7 @@ import numpy as np
 from lsp.engine.batching import BACKGROUND_BATCH, AdapterTurns, Batch, compose, is_short
 from lsp.engine.cache import KvCache
 from lsp.engine.drafting import Drafter
-from lsp.engine.job import Job, in_turn, too_long, why
+from lsp.engine.job import Job, in_turn, no_numbers, too_long, why
 from lsp.engine.ledger import OutOfCellsError
 from lsp.engine.llama import AbortedError, Entry, Llama, NoCellsError
 from lsp.engine.prompt import compile_prompt
@@ -94,7 +95,11 @@ class Scheduler:
         self._jobs[owner, request.id] = job
         self._inbox.put(lambda: self._waiting.append(job))
         batch = self._in_batch
-        if batch and all(job.rank < other.rank for other, _, _ in batch) and not is_short(batch):
+        if (
+            batch
+            and all(job.rank < other.rank for other, _, _ in batch)
+            and not is_short(batch, cuttable=self._llama.cuttable)
+        ):
             self._llama.abort = True
 
     def cancel(self, owner: Hashable, request_id: int, branch: int | None = None) -> None:
@@ -183,7 +188,7 @@ class Scheduler:
     def _interrupt(self) -> None:
         """Called from another model's thread, which has something more urgent to compute."""
         batch = self._in_batch
-        if batch and not is_short(batch):
+        if batch and not is_short(batch, cuttable=self._llama.cuttable):
             self._llama.abort = True
 
     def _read_inbox(self) -> bool:
@@ -260,13 +265,9 @@ class Scheduler:
         # Only the prompt of a chat template has texts that the model itself wrote, each in tokens of its own choice.
         templated = any(isinstance(segment, Control) for segment in request.prompt)
         held = self.ledger.held_by(request.key) if templated else []
+        words = self._llama.vocabulary
         prompt = compile_prompt(
-            request.prompt,
-            self._llama.vocabulary,
-            self._tokenize,
-            request.heal,
-            tokenize_control=self._tokenize_control,
-            held=held,
+            request.prompt, words, self._tokenize, request.heal, tokenize_control=self._tokenize_control, held=held
         )
         return Run(0, -1, prompt.tokens, prompt.heal, prompt.base)
 
@@ -348,10 +349,10 @@ class Scheduler:
         self._measure(batch, len(entries), time.perf_counter() - began)
         end = 0
         for job, run, count in batch:
-            end += count
-            self._advance(job, run, count, end - 1)
-            end += len(run.draft)
-            self._check_draft(job, run, end - len(run.draft))
+            start, end = end, end + count + len(run.draft)
+            if job in self._active:
+                self._advance(job, run, count, start + count - 1)
+                self._check_draft(job, run, start + count)
 
     def _measure(self, batch: Batch, tokens: int, seconds: float) -> None:
         """Keep moving averages: of a single sequence's decode steps, and of prefill's speed in larger batches."""
@@ -378,6 +379,9 @@ class Scheduler:
         allowed = self._spelling(run.heal) if run.heal else None
         wanted = job.request.branches if not run.generated else 1
         choices = best(self._llama.logits(index), self._eog, allowed, wanted)
+        if math.isnan(choices[0].logprob):
+            self._end(job, no_numbers(job))
+            return
         for branch, choice in enumerate(choices[1:], 1):
             self._fork(job, run, branch, choice)
         self._take(job, run, choices[0])

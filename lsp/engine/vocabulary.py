@@ -35,11 +35,6 @@ class Vocabulary:
         object.__setattr__(self, "_order", np.array(order, dtype=np.int64))
         object.__setattr__(self, "_sorted", [self.pieces[i] for i in order])
 
-    @property
-    def fim(self) -> bool:
-        """Whether the model has what fill-in-the-middle needs."""
-        return {"prefix", "suffix"} <= self.special.keys()
-
     def spelling(self, text: bytes) -> TokenIds:
         """Ids of the tokens with which a text that must begin with ``text`` can begin.
 

@@ -257,7 +257,7 @@ class Worker:
             state="ready",
             detail="",
             progress=1.0,
-            model=loaded.llama.facts,
+            model=msgspec.structs.replace(loaded.llama.facts, name=self.config.name),
             n_ctx=loaded.llama.n_ctx,
             gpu_layers=loaded.placement.gpu_layers,
             gpu_reason=loaded.placement.reason,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+from rich.console import Console
 
 from lsp.errors import MidlineError
 from lsp.finetune.examples import Example, Gap
@@ -36,9 +37,10 @@ def finetune_command(folder: Path, output: Path, options: Options, *, as_json: b
     workspace = Path(os.path.realpath(folder))
     report = Report()
     try:
-        with _Output(output) as out:
+        with _Output(output) as out, Console(stderr=True).status("") as status:
             for example in export(workspace, file_rules(settings), options, report):
                 out.write(example)
+                status.update(f"{report.files.total():,} files, {report.examples.total():,} examples")
             if not report.examples:
                 raise MidlineError(
                     f"There is nothing to learn from in {folder}: {_counts(report.left_out) or 'it is empty'}.",

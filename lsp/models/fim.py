@@ -23,7 +23,6 @@ LayoutName = Literal[
     "spm_middle",
     "spm_nested",
     "spm_nested_spaced",
-    "qwen",
     "starcoder2",
     "codegemma",
     "mellum",
@@ -87,11 +86,12 @@ def _marks(pattern: str, **others: str) -> dict[Mark, str]:
     }
 
 
+_STARCODERS = "starcoder|granite|refact|stable|codeqwen"
 FAMILIES = (
-    # arXiv:2506.03524, section 3.1: <[fim-suffix]>SUFFIX<[fim-prefix]>PREFIX<[fim-middle]>MIDDLE
+    # https://arxiv.org/abs/2506.03524, section 3: <[fim-suffix]>SUFFIX<[fim-prefix]>PREFIX<[fim-middle]>MIDDLE
     Family("Seed-Coder", _marks("<[fim-*]>"), ("spm_middle", "psm"), known="seed|zeta"),
-    # codellama/llama/generation.py, infilling_prompt_tokens: "<PRE> {pre} <SUF>{suf} <MID>", and with suffix_first
-    # "<PRE> <SUF>{suf} <MID> {pre}"; only 7B and 13B, base and Instruct, were trained for it.
+    # https://github.com/meta-llama/codellama, llama/generation.py, infilling_prompt_tokens: "<PRE> {pre} <SUF>{suf}
+    # <MID>", and with suffix_first "<PRE> <SUF>{suf} <MID> {pre}"; trained were 7B and 13B, base and Instruct.
     Family(
         "CodeLlama",
         {"prefix": "▁<PRE>", "suffix": "▁<SUF>", "middle": "▁<MID>"},
@@ -99,7 +99,7 @@ FAMILIES = (
         known="code-?_? ?llama",
         ends=("▁<EOT>",),
     ),
-    # aixcoder-7b's README, "fill in the middle, SPM mode":
+    # https://github.com/aixcoder-plugin/aiXcoder-7B, "fill in the middle, SPM mode":
     # <s>▁<AIX-SPAN-PRE>▁<AIX-SPAN-POST>suffix▁<AIX-SPAN-MIDDLE>prefix
     Family(
         "aiXcoder",
@@ -107,36 +107,38 @@ FAMILIES = (
         ("spm_nested", "psm"),
         known="aixcoder",
     ),
-    # mistral-common, InstructTokenizerV2.encode_fim: BOS [SUFFIX] suffix [PREFIX] prefix. All later vocabularies of
-    # Mistral's have these tokens, most models no training for them.
+    # https://github.com/mistralai/mistral-common, InstructTokenizerV2.encode_fim: BOS [SUFFIX] suffix [PREFIX] prefix.
+    # All later vocabularies of Mistral's have these tokens, most models no training for them.
     Family("Codestral", {"prefix": "[PREFIX]", "suffix": "[SUFFIX]"}, ("spm",), known="codestral", ends=("[MIDDLE]",)),
-    # DeepSeek-Coder's README: <｜fim▁begin｜>prefix<｜fim▁hole｜>suffix<｜fim▁end｜>; -V2's and V3's likewise.
+    # https://github.com/deepseek-ai/DeepSeek-Coder, "Code Insertion", and DeepSeek-Coder-V2 likewise:
+    # <｜fim▁begin｜>prefix<｜fim▁hole｜>suffix<｜fim▁end｜>
     Family(
         "DeepSeek-Coder",
         {"prefix": "<｜fim▁begin｜>", "suffix": "<｜fim▁hole｜>", "middle": "<｜fim▁end｜>"},
         known=r"deepseek.*coder|coder.*deepseek",
     ),
-    # CodeGemma's report, figures 2 and 4: path↵<|fim_prefix|>prefix<|fim_suffix|>suffix<|fim_middle|>, files parted by
-    # <|file_separator|>; the path "optional but recommended".
+    # https://arxiv.org/abs/2406.11409, figures 2 and 4: path↵<|fim_prefix|>prefix<|fim_suffix|>suffix<|fim_middle|>,
+    # files parted by <|file_separator|>; the path "optional but recommended".
     Family(
         "CodeGemma",
         _marks("<|fim_*|>", separator="<|file_separator|>"),
         ("codegemma", "psm"),
         known="codegemma",
     ),
-    # Qwen2.5-Coder's report (arXiv:2409.12186, section 3) and Qwen3-Coder's README:
-    # <|fim_prefix|>prefix<|fim_suffix|>suffix<|fim_middle|>. Other Qwen models have the tokens, too. The repository's
-    # layout, "qwen", wasn't better than context in comments where we measured it.
+    # https://arxiv.org/abs/2409.12186, section 3, and https://github.com/QwenLM/Qwen3-Coder:
+    # <|fim_prefix|>prefix<|fim_suffix|>suffix<|fim_middle|>. With Qwen2.5-Coder 0.5B Instruct, files parted by
+    # <|file_sep|> weren't better than comments (`lsp/completion/pieces`), and all of it as a user's turn, as
+    # Qwen3-Coder's README has it, was worse: the rest of a line by 0.6 ± 0.5 nats. Other Qwen models have these tokens.
     Family(
         "Qwen-Coder",
         _marks("<|fim_*|>", separator="<|file_sep|>", repository="<|repo_name|>"),
         known=r"qwen.*coder|coder.*qwen",
         ends=("<|fim_pad|>",),
     ),
-    # granite-4.0-language-models's README, "Fill-in-the-middle":
+    # https://github.com/ibm-granite/granite-4.0-language-models, "Fill-in-the-middle (FIM) Code Completion":
     # <|fim_prefix|>prefix<|fim_suffix|>suffix<|fim_middle|>. Phi-4 has these tokens, too, and no training.
     Family("Granite", _marks("<|fim_*|>"), ("psm", "spm_middle"), known="granite", ends=("<|fim_pad|>",)),
-    # The Mellum models' cards and arXiv:2510.05788:
+    # https://huggingface.co/JetBrains/Mellum-4b-base and https://arxiv.org/abs/2510.05788:
     # <filename>path↵text<filename>path↵<fim_suffix>suffix<fim_prefix>prefix<fim_middle>
     Family(
         "Mellum",
@@ -145,8 +147,9 @@ FAMILIES = (
         known="mellum",
         needed=True,
     ),
-    # StarCoder 2's paper (arXiv:2402.19173, section 5.1):
-    # <repo_name>name<file_sep>path↵code<file_sep><fim_prefix>path↵prefix<fim_suffix>suffix<fim_middle>
+    # https://arxiv.org/abs/2402.19173, section 5.1:
+    # <repo_name>name<file_sep>path↵code<file_sep><fim_prefix>path↵prefix<fim_suffix>suffix<fim_middle>. The name of
+    # the repository, which it was shown half of the time, is left out.
     Family(
         "StarCoder2",
         _marks("<fim_*>", separator="<file_sep>", repository="<repo_name>"),
@@ -154,21 +157,21 @@ FAMILIES = (
         known="starcoder2",
         ends=("<fim_pad>",),
     ),
-    # StarCoder's README: <fim_prefix>prefix<fim_suffix>suffix<fim_middle>; Granite Code (arXiv:2405.04324), Refact,
-    # Stable Code and CodeQwen kept it. Mellum's vocabulary has the same tokens.
+    # https://huggingface.co/bigcode/starcoder: <fim_prefix>prefix<fim_suffix>suffix<fim_middle>; Granite Code
+    # (https://arxiv.org/abs/2405.04324), Refact, Stable Code and CodeQwen kept it. Mellum has these tokens, too.
     Family(
         "StarCoder",
         _marks("<fim_*>", separator="<filename>", repository="<reponame>"),
         ("psm", "mellum"),
-        known="starcoder|granite|refact|stable|codeqwen",
+        known=_STARCODERS,
         ends=("<fim_pad>",),
     ),
-    Family("StarCoder", _marks("<fim_*>"), ("psm", "spm_middle"), known="starcoder|granite|refact|stable|codeqwen"),
-    # SantaCoder's README: <fim-prefix>prefix<fim-suffix>suffix<fim-middle>
+    Family("StarCoder", _marks("<fim_*>"), ("psm", "spm_middle"), known=_STARCODERS, ends=("<fim_pad>",)),
+    # https://huggingface.co/bigcode/santacoder: <fim-prefix>prefix<fim-suffix>suffix<fim-middle>
     Family("SantaCoder", _marks("<fim-*>"), ("psm", "spm_nested"), known="santacoder"),
-    # CodeGeeX4's guide begins with <|code_suffix|>; of GLM-4.5, which has the tokens, no order is published.
+    # https://huggingface.co/THUDM/codegeex4-all-9b begins with <|code_suffix|>; of GLM-4.5 no order is published.
     Family("GLM", _marks("<|code_*|>"), ("psm", "spm_middle")),
-    # Falcon-H1-Tiny-Coder, as llama.cpp knows it
+    # Falcon-H1-Tiny-Coder, as llama.cpp knows it; no order is published.
     Family("Falcon", _marks("<|*|>"), ("psm", "spm_middle")),
 )
 # Where only metadata names the tokens.

@@ -18,6 +18,7 @@ import msgspec
 
 from lsp.errors import MidlineError
 from lsp.models.fim import LayoutName
+from lsp.paths import adapters_dir
 
 _HEADER_BYTES = 24  # magic, version, number of tensors, number of metadata pairs
 _KNOWN_VERSIONS = (2, 3)
@@ -92,6 +93,8 @@ def inspect_gguf(path: Path, timeout: float = 60.0) -> GgufInfo:
     reason = said[-1] if said else f"llama.cpp gave up on it (exit code {child.returncode})"
     if reason.startswith("unknown model architecture"):
         raise refusal(path, reason, "It needs a newer midline, or isn't a language model.")
+    if reason.startswith("it is of type adapter"):
+        raise refusal(path, reason, f"Put it into {adapters_dir()} and name it in `model.adapters`.")
     raise refusal(path, reason)
 
 

@@ -120,7 +120,7 @@ def facts_of_entry(entry: CatalogueEntry) -> Facts | None:
     """What the file of a catalogue entry will say, as far as its dimensions tell."""
     if entry.dimensions is None:
         return None
-    reckoned = facts(imagined_header(entry.name, entry.dimensions, entry.bytes))
+    reckoned = facts(imagined_header(entry.name, entry.dimensions, entry.bytes, entry.quantization))
     return msgspec.structs.replace(
         reckoned,
         fim=entry.layout or "",

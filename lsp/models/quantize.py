@@ -197,7 +197,9 @@ def _carry_out(job: Job, source: InstalledModel, what: str, progress: Report) ->
 
 
 def _impossible(job: Job, reason: str) -> MidlineError:
-    return MidlineError(f"{job.source} can't be quantized to {job.type}: {reason}.", "Try another type.")
+    return MidlineError(
+        f"{job.source} can't be quantized to {job.type}: {reason}.", "Check the file, or try another type."
+    )
 
 
 def _check_requantizing(job: Job, source: InstalledModel, estimate: Estimate) -> None:

@@ -37,7 +37,7 @@ _WANTED_COLD_SECONDS = 15.0
 _PENALTY: dict[Purpose, float] = {"completion": 2.0, "chat": 1.5}
 _TOO_SLOW = 4  # times
 # Where a GPU's speed isn't measured: what one of the smallest sold since 2019 has (GTX 1650: 128 GB/s, 3 TFLOPS).
-_SMALL_GPU = Device(128e9, 3e12)
+_SMALL_GPU = Device(128e9, 0.0, 1.5e12)
 _UNKNOWN_AGE = "2024-06"
 _CODE = re.compile(r"code|codestral|devstral|mellum", re.IGNORECASE)
 _FEW_BITS = 4.0
@@ -95,14 +95,19 @@ class Ranked:
     reason: str
 
 
-def rank(options: Iterable[Option], purpose: Purpose, machine: Machine, measured: Measured) -> list[Ranked]:
-    """The models that serve ``purpose``, the best first; those that don't fit come last."""
-    ranked = [_judge(option, purpose, machine, measured) for option in options if option.serves(purpose)]
+def rank(
+    options: Iterable[Option], purpose: Purpose, machine: Machine, measured: Measured, *, gpu_margin: int | None = None
+) -> list[Ranked]:
+    """The models that serve ``purpose``, the best first; those that don't fit come last.
+
+    ``gpu_margin`` bytes of each GPU are left to others; None lets the plan choose.
+    """
+    ranked = [_judge(option, purpose, machine, measured, gpu_margin) for option in options if option.serves(purpose)]
     return sorted(ranked, key=lambda one: (not one.fits, -one.score, one.option.name))
 
 
-def _judge(option: Option, purpose: Purpose, machine: Machine, measured: Measured) -> Ranked:
-    planned = plan([Wanted(option.name, purpose, option.shape)], machine)
+def _judge(option: Option, purpose: Purpose, machine: Machine, measured: Measured, gpu_margin: int | None) -> Ranked:
+    planned = plan([Wanted(option.name, purpose, option.shape)], machine, gpu_margin=gpu_margin)
     (where,) = planned.models
     speed = expected_speed(option, where, measured, purpose)
     score = capability(option) - _penalty(option, speed, purpose)
@@ -112,11 +117,9 @@ def _judge(option: Option, purpose: Purpose, machine: Machine, measured: Measure
 def expected_speed(option: Option, planned: Planned, measured: Measured, purpose: Purpose) -> Speed:
     """What the model is expected to do, by the measured speed of the devices that its weights lie on."""
     on_gpu = _share_on_gpu(option.facts, planned)
-    gpu = measured.gpu or _SMALL_GPU
-    share = ((1 - on_gpu, measured.cpu), (on_gpu, gpu))
-    token = sum(part * option.facts.active_bytes / device.bandwidth for part, device in share)
-    operations = 2 * option.facts.active_parameters
-    read = sum(part * operations / device.operations for part, device in share)
+    share = ((1 - on_gpu, measured.cpu), (on_gpu, measured.gpu or _SMALL_GPU))
+    token = sum(part * device.write_seconds(option.facts) for part, device in share)
+    read = sum(part * device.read_seconds(option.facts) for part, device in share)
     # A step reads all weights, however few tokens it computes.
     first = max(token, _READ[purpose] * read) + (token if purpose == "chat" else 0)
     return Speed(1 / token, first, _COLD * read + token, assumed=bool(on_gpu) and measured.gpu is None)

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import psutil
 from rich.console import Console
 from rich.filesize import decimal
 from rich.padding import Padding
@@ -20,13 +15,16 @@ from lsp.engine.config import EngineConfig
 from lsp.engine.planning.memory import Gpu, Machine
 from lsp.engine.planning.shape import shape_of
 from lsp.errors import MidlineError
+from lsp.machine import this_machine
 from lsp.models import catalogue, store
 from lsp.models.benchmark import Measured, Probe, machine_speed
 from lsp.models.dimensions import imagined_header
+from lsp.models.discovery.discover import Found
 from lsp.models.discovery.facts import Facts
 from lsp.models.header import read_header
 from lsp.models.listing import facts_of_entry, find_all
 from lsp.models.ranking import PURPOSES, Option, Purpose, Ranked, rank
+from lsp.plan import gpu_reserve
 from lsp.settings import Settings, load
 
 _SHOWN = 6
@@ -52,24 +50,15 @@ def recommend_command(*, vram: Sequence[int] | None, ram: int | None, again: boo
     probe = _probe(options, settings)
     with Console(stderr=True).status("") as status:
         measured = machine_speed(probe, has_gpu=bool(here.gpus), again=again, say=lambda text: status.update(text))
-    gpus = here.gpus if vram is None else tuple(Gpu("the GPU", size) for size in vram if size)
+    gpus = here.gpus if vram is None else tuple(Gpu(f"GPU {index}", size) for index, size in enumerate(vram) if size)
     machine = Machine(gpus, here.ram_bytes if ram is None else ram)
-    ranks = {purpose: rank(options, purpose, machine, measured) for purpose in PURPOSES}
+    reserve = gpu_reserve(settings)
+    ranks = {purpose: rank(options, purpose, machine, measured, gpu_margin=reserve) for purpose in PURPOSES}
     if as_json:
         print(json.dumps(_document(machine, measured, ranks)))
     else:
         _print(machine, measured, ranks)
     return 0
-
-
-def this_machine() -> Machine:
-    """The memory that is free on this machine, as far as this build of llama.cpp can use it."""
-    gpus: tuple[Gpu, ...] = ()
-    command = [sys.executable, "-P", "-m", "lsp.engine.features"]
-    with suppress(OSError, subprocess.TimeoutExpired, ValueError, IndexError, KeyError):
-        child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        gpus = msgspec.convert(json.loads(child.stdout.splitlines()[-1])["gpus"], tuple[Gpu, ...])
-    return Machine(gpus, psutil.virtual_memory().available)
 
 
 def _options(settings: Settings) -> Iterator[Option]:
@@ -82,10 +71,11 @@ def _options(settings: Settings) -> Iterator[Option]:
         if found.facts and not found.same_as:
             yield from _on_disk(found.name, found.source, found.path, found.bytes, found.licence, found.facts)
     names = {model.name for model in installed}
+    names |= {entry.name for found in discovery.found if (entry := _entry_of(found))}
     for entry in catalogue.CATALOGUE:
         facts = facts_of_entry(entry)
         if entry.dimensions and facts and entry.name not in names:
-            shape = shape_of(imagined_header(entry.name, entry.dimensions, entry.bytes))
+            shape = shape_of(imagined_header(entry.name, entry.dimensions, entry.bytes, entry.quantization))
             licence, released = entry.licence, entry.released
             yield Option(entry.name, "catalogue", None, entry.bytes, entry.about, licence, released, facts, shape)
 
@@ -97,6 +87,12 @@ def _on_disk(name: str, source: str, path: Path, size: int, licence: str, facts:
     except MidlineError:
         return  # whatever else it is, no language model
     yield Option(name, source, path, size, False, licence, entry.released if entry else "", facts, shape)
+
+
+def _entry_of(found: Found) -> catalogue.CatalogueEntry | None:
+    """The catalogue's entry that need not be pulled, since there is such a file."""
+    entry = _entry_like(found.name, found.facts) if found.facts else None
+    return entry if entry and found.facts and found.facts.quantization == entry.quantization else None
 
 
 def _entry_like(name: str, facts: Facts) -> catalogue.CatalogueEntry | None:
@@ -141,7 +137,8 @@ def _measured(measured: Measured) -> dict[str, Any]:
             name: device
             and {
                 "bytes_per_second": round(device.bandwidth),
-                "operations_per_second": round(device.operations),
+                "writing_weights_per_second": round(device.writing) or None,
+                "reading_weights_per_second": round(device.reading),
                 "measured_with": device.measured_with or None,
             }
             for name, device in devices.items()

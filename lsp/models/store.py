@@ -149,7 +149,7 @@ def verify(name: str, progress: Report = ignore) -> InstalledModel:
     if model.sha256 is None:
         raise MidlineError(
             f"Nothing is known of {model.path} that it could be compared with.",
-            f"Install it, then its hash is kept: midline model add {name}.",
+            f"Install it, then its hash is kept: midline model add {model.path}.",
         )
     try:
         actual = hash_file(model.path, progress)
@@ -167,7 +167,10 @@ def verify(name: str, progress: Report = ignore) -> InstalledModel:
 
 def _verify_claim(model: InstalledModel, progress: Report) -> InstalledModel:
     """A model of another program's, whose store says what its sha256 is."""
-    actual = hash_file(model.path, progress)
+    try:
+        actual = hash_file(model.path, progress)
+    except OSError as error:
+        raise MidlineError(f"Can't read {model.path}: {error.strerror or error}.", "Check its permissions.") from error
     if actual != model.claimed:
         raise MidlineError(
             f"The model {model.name} is damaged: the sha256 of {model.path} is {actual} instead of {model.claimed}.",

@@ -8,30 +8,33 @@ a few layers of each kind tell it (ggml/src/ggml-alloc.c; the graphs are in llam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
-from lsp.engine.planning.shape import Layer, ModelShape
+from lsp.engine.planning.shape import Layer, ModelShape, Parts
 
 _ALIGNMENT = 64
 _FLOAT = 4
 _INDEX = 8
+_ROTATION = 64
 # So many layers of a kind show how they follow each other: the first, those between, and the last.
 _SAME_LAYERS = 4
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a buffer is reserved for: ``tokens`` at once, attending to ``cells``, of up to ``sequences``."""
+    """What a buffer is reserved for: ``tokens`` at once, attending to ``cells``, of up to ``sequences``.
+
+    ``rotated``: the KV cache is of a quantized type, before which llama.cpp rotates what it keeps.
+    """
 
     tokens: int
     cells: int
     sequences: int
     flash_attention: bool = True
+    rotated: bool = False
 
 
 def compute_bytes(shape: ModelShape, layers: Iterable[Layer], batch: Batch, *, lookup: bool, output: bool) -> int:
@@ -83,7 +86,9 @@ def _peak(shape: ModelShape, kinds: tuple[int, ...], batch: Batch, lookup: bool,
     for i, kind in enumerate(kinds, 1):
         hidden = block.add(hidden, by_kind[kind], last=output and i == len(kinds))
     if output:
-        normed = graph.result(hidden_bytes, hidden, in_place=True)
+        # A root mean square takes the place of what it is of, a norm with a mean and a bias doesn't.
+        biased = bool(kinds) and "attn_norm.bias" in by_kind[kinds[-1]].parts
+        normed = graph.result(hidden_bytes, hidden, in_place=not biased)
         graph.result(shape.vocabulary * tokens * _FLOAT, normed)
     return graph.peak()
 
@@ -101,6 +106,7 @@ class _Block:
         # For each kind of attention: where keys go, where values go, and who sees what.
         sizes = (tokens * _INDEX, tokens * _INDEX, mask_bytes)
         self._kinds = [tuple(graph.given(size) for size in sizes) for _ in range(_kinds(shape))]
+        self._rotation = graph.given(shape.head_key**2 * _FLOAT)
         self._rows = graph.given(tokens * _FLOAT)
         self._states = graph.given(batch.sequences * _FLOAT)
         self._attention_layers = 0
@@ -133,17 +139,21 @@ class _Block:
         if "attn_k_b.weight" in parts and "attn_kv_a_mqa.weight" in parts:
             attended = self._latent(normed, layer, keys, mask)
         else:
-            query = self._op(_query_width(layer), normed, self._positions)
-            if "attn_qkv.weight" in parts:
-                key = value = query = self._op(parts["attn_qkv.weight"][1], normed)
-                query = self._op(_query_width(layer), query, self._positions)
-            else:
-                key = self._op(layer.key, normed, self._positions)
-                value = self._op(layer.value, normed)
+            queries = _query_width(layer)
+            source = self._op(parts["attn_qkv.weight"][1], normed) if "attn_qkv.weight" in parts else normed
+            query = self._rotated(self._op(queries, source, self._positions), queries)
+            value = self._rotated(self._op(layer.value, source), layer.value)
+            key = self._rotated(self._op(layer.key, source, self._positions), layer.key)
             graph.result(0, key, keys)
             graph.result(0, value, values)
-            attended = self._attend(query, layer, mask)
+            attended = self._rotated(self._attend(query, layer, mask), queries)
         return self._op(self._shape.width, attended)
+
+    def _rotated(self, source: int, width: int) -> int:
+        """``source`` as it is kept in a quantized cache."""
+        if not self._batch.rotated or self._shape.head_key % _ROTATION:
+            return source
+        return self._op(width, source, self._rotation)
 
     def _attend(self, query: int, layer: Layer, mask: int) -> int:
         width = layer.parts.get("attn_output.weight", (self._shape.width,))[0]
@@ -173,7 +183,7 @@ class _Block:
         values = heads * parts["attn_v_b.weight"][1]
         return self._op(values, self._op(values, attended))
 
-    def _feed_forward(self, hidden: int, parts: Shapes) -> int:
+    def _feed_forward(self, hidden: int, parts: Parts) -> int:
         width = self._shape.width
         normed = self._op(width, hidden)
         if "ffn_gate_inp.weight" in parts:
@@ -185,7 +195,7 @@ class _Block:
             out = self._dense(normed, parts, "")
         return self._op(width, out, hidden, in_place=True)
 
-    def _dense(self, normed: int, parts: Shapes, suffix: str) -> int:
+    def _dense(self, normed: int, parts: Parts, suffix: str) -> int:
         inner = parts[f"ffn_down{suffix}.weight"][0]
         up_width = parts[f"ffn_up{suffix}.weight"][1]
         if f"ffn_gate{suffix}.weight" in parts:
@@ -197,10 +207,10 @@ class _Block:
             active = self._op(inner, self._op(up_width, normed), in_place=True)
         return self._op(self._shape.width, active)
 
-    def _experts(self, normed: int, parts: Shapes) -> int:
+    def _experts(self, normed: int, parts: Parts) -> int:
         used, width = self._shape.experts_used, self._shape.width
         count = parts["ffn_gate_inp.weight"][1]
-        inner = parts["ffn_down_exps.weight"][0] if "ffn_down_exps.weight" in parts else 0
+        inner = parts["ffn_down_exps.weight"][0]
         probabilities = self._op(count, normed)
         order = self._op(count, probabilities)
         weights = self._op(used, probabilities, order)
@@ -231,7 +241,7 @@ class _Block:
         """A state space layer (Mamba's), near enough for its kin."""
         parts, graph, tokens = layer.parts, self._graph, self._batch.tokens
         conv = parts.get("ssm_conv1d.weight", (1, self._shape.width))
-        inner = parts["ssm_out.weight"][0] if "ssm_out.weight" in parts else self._shape.width
+        inner = parts["ssm_out.weight"][0] or self._shape.width
         history = (conv[0] - 1) * prod(conv[1:]) * self._batch.sequences * _FLOAT
         states = self._batch.sequences * layer.state - history
         kept = graph.result(history, self._states)

@@ -150,7 +150,8 @@ def _experts_left_out(shape: ModelShape, count: int) -> frozenset[int]:
 
 
 def _batch(shape: ModelShape, choice: Choice) -> Batch:
-    return Batch(BATCH, choice.n_ctx, sequences(shape, choice.n_ctx), choice.flash_attention)
+    rotated = choice.kv_type != "f16"
+    return Batch(BATCH, choice.n_ctx, sequences(shape, choice.n_ctx), choice.flash_attention, rotated)
 
 
 def _copies(shape: ModelShape, choice: Choice) -> int:

@@ -117,13 +117,18 @@ class _Planner:
 
     def plan(self, wanted: Sequence[Wanted]) -> Plan:
         self._say_machine()
+        for one in wanted:
+            if one.kv_type and one.kv_type != (kept := _ladder(one)[0].kv_type):
+                self._steps.append(f"{one.name} can't have a KV cache in {one.kv_type}: it is in {kept}.")
         choices = self._all_whole(wanted) if any(self._rooms) else None
         if choices is None:
             choices = self._one_after_another(wanted)
         choices = self._within_ram(wanted, choices)
-        models = [self._planned(one, choice) for one, choice in zip(wanted, choices, strict=True)]
-        for model in models:
-            self._steps.append(_sentence(model))
+        models = [
+            Planned(one, choice, gpu_use(one.shape, choice), cpu_use(one.shape, choice))
+            for one, choice in zip(wanted, choices, strict=True)
+        ]
+        self._steps += map(_sentence, models)
         fits = self._judge_ram(models)
         return Plan(tuple(models), tuple(self._steps), fits)
 
@@ -167,9 +172,15 @@ class _Planner:
     def _as_wished(self, one: Wanted, choice: Choice, rooms: Sequence[int]) -> Choice:
         """As many layers on the GPU as the settings say, whether they go in or not."""
         count = min(one.gpu_layers, len(one.shape.layers) + 1)
+        if found := fit_layers(one.shape, choice, rooms, count):
+            return found
         roomiest = max(range(len(rooms)), key=lambda i: rooms[i])
-        fallback = tuple(count if i == roomiest else 0 for i in range(len(rooms)))
-        return fit_layers(one.shape, choice, rooms, count) or replace(choice, split=fallback)
+        forced = replace(choice, split=tuple(count if i == roomiest else 0 for i in range(len(rooms))))
+        needed = sum(use.total for use in gpu_use(one.shape, forced))
+        self._steps.append(
+            f"{one.name} is to have {count} layers on the GPU, which take {_size(needed)} of {_size(max(rooms))}."
+        )
+        return forced
 
     def _one_after_another(self, wanted: Sequence[Wanted]) -> list[Choice]:
         """The most urgent model has the first choice; what is left goes to the others."""
@@ -262,17 +273,14 @@ class _Planner:
         )
         return False
 
-    def _planned(self, one: Wanted, choice: Choice) -> Planned:
-        return Planned(one, choice, gpu_use(one.shape, choice), cpu_use(one.shape, choice))
-
 
 def _ladder(one: Wanted) -> list[Choice]:
     """What a model may have of context and KV cache, the best first; what the settings say stays."""
     trained = one.shape.context or one.n_ctx or _CONTEXT[one.purpose]
     n_ctx = one.n_ctx or min(_CONTEXT[one.purpose], trained)
-    flash = one.flash_attention and one.shape.architecture != "grok"
-    best = Choice(n_ctx, one.kv_type or "f16", flash_attention=flash)
-    ladder = [best]
+    flash = one.flash_attention and one.shape.architecture != "grok"  # which llama.cpp doesn't do it for
+    possible = one.kv_type if flash and one.shape.head_key % 32 == 0 else "f16"
+    ladder = [Choice(n_ctx, possible or "f16", flash_attention=flash)]
     if not one.kv_type and flash and can_quantize(one.shape):
         ladder.append(replace(ladder[-1], kv_type="q8_0"))
     if not one.n_ctx and n_ctx > _LEAST_CONTEXT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lsp.errors import MidlineError
@@ -17,6 +17,13 @@ _LOOKED_UP = ("token_embd.", "position_embd.", "token_types.", "per_layer_token_
 _RECURRENT = ("ssm_", "shortconv.", "time_mix_")
 _MOST_LAYERS = 1_000
 _FLOAT_BYTES = 4
+
+
+class Parts(dict[str, tuple[int, ...]]):
+    """The shapes of a layer's tensors by name, of two dimensions at least; what isn't there is of no size."""
+
+    def __missing__(self, name: str) -> tuple[int, ...]:
+        return (0, 0)
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Layer:
     key: int
     value: int
     state: int
-    parts: Mapping[str, tuple[int, ...]]
+    parts: Parts
     kind: int
 
 
@@ -147,10 +154,12 @@ class _Reader:
 
     def _layer(self, index: int, count: int, tensors: Mapping[str, Tensor], head_key: int) -> Layer:
         if index >= count - self._number("nextn_predict_layers", count):
-            return Layer(0, 0, 0, 0, 0, 0, {}, -1)  # llama.cpp skips them unless it is told to draft with them
+            return Layer(0, 0, 0, 0, 0, 0, Parts(), -1)  # llama.cpp skips them unless it is told to draft with them
         experts = sum(tensor.bytes for name, tensor in tensors.items() if _EXPERTS.match(name))
-        key, value = self._cell(index, count, tensors, head_key)
-        parts = {name: tensor.shape for name, tensor in tensors.items()}
+        parts = Parts(
+            {name: tensor.shape if len(tensor.shape) > 1 else (*tensor.shape, 1) for name, tensor in tensors.items()}
+        )
+        key, value = self._cell(index, count, parts, head_key)
         return Layer(
             weights=sum(tensor.bytes for tensor in tensors.values()) - experts,
             experts=experts,
@@ -162,18 +171,18 @@ class _Reader:
             kind=self._kinds.setdefault((key, value, *parts.items()), len(self._kinds)),
         )
 
-    def _cell(self, index: int, count: int, tensors: Mapping[str, Tensor], head_key: int) -> tuple[int, int]:
+    def _cell(self, index: int, count: int, parts: Parts, head_key: int) -> tuple[int, int]:
         """How many numbers a layer keeps for each token, as keys and as values."""
         shared = self._number("attention.shared_kv_layers", count)
         if shared and index >= count - shared:
             return 0, 0  # attends to what an earlier layer keeps
-        if "attn_kv_a_mqa.weight" in tensors and "attn_k_b.weight" in tensors:
-            return tensors["attn_kv_a_mqa.weight"].shape[1], 0  # values are a part of the latent keys
-        if "attn_k.weight" in tensors and len(tensors["attn_k.weight"].shape) == 2:
-            key = tensors["attn_k.weight"]
-            return key.shape[1], tensors.get("attn_v.weight", key).shape[-1]
-        fused = "attn_qkv.weight" in tensors and not any(name.startswith(_RECURRENT) for name in tensors)
-        if not fused and "attn_kv_b.weight" not in tensors:
+        if "attn_kv_a_mqa.weight" in parts and "attn_k_b.weight" in parts:
+            return parts["attn_kv_a_mqa.weight"][1], 0  # values are a part of the latent keys
+        if "attn_k.weight" in parts:
+            key = parts["attn_k.weight"][1]
+            return key, parts["attn_v.weight"][1] if "attn_v.weight" in parts else key
+        fused = "attn_qkv.weight" in parts and not any(name.startswith(_RECURRENT) for name in parts)
+        if not fused and "attn_kv_b.weight" not in parts:
             return 0, 0
         heads = self._number("attention.head_count", 1 << 16, 1)
         groups = self._number("attention.head_count_kv", 1 << 16, heads, index)
@@ -198,7 +207,7 @@ class _Reader:
     def _number(self, key: str, most: int, default: int = 0, layer: int | None = None) -> int:
         """The number under a key of this architecture; where each layer has one, that of ``layer``, or the largest."""
         value = self._header.metadata.get(f"{self._architecture}.{key}", default)
-        if isinstance(value, Sequence) and value and not isinstance(value, str):
+        if isinstance(value, tuple) and value and all(isinstance(one, int) for one in value):
             value = max(value) if layer is None else value[min(layer, len(value) - 1)]
         if not isinstance(value, int) or not 0 <= value <= most:
             raise self._refusal(f"its metadata says {key} = {value!r:.60}")

@@ -14,7 +14,7 @@ from lsp.engine.remote.key import find_key
 from lsp.engine.remote.llama_server import LlamaServer
 from lsp.engine.remote.ollama import Ollama
 from lsp.engine.remote.openai import OpenAi
-from lsp.engine.remote.server import Facts, Outcome, Server, Task, Way
+from lsp.engine.remote.server import Facts, Outcome, Server, Task, Way, WrongModelError
 from lsp.engine.remote.wire import RefusedError, Wire
 from lsp.errors import MidlineError
 
@@ -66,14 +66,13 @@ async def _speaking(config: RemoteConfig, wire: Wire) -> tuple[Server, Facts]:
         server = _APIS[api](wire, config.model, config.n_ctx)
         try:
             return server, await server.facts()
-        except UnreachableError:
+        except (UnreachableError, WrongModelError):  # it would be the same by another API
             raise
         except RefusedError as refusal:
             if refusal.status in _FINAL:
                 raise
-        except MidlineError as error:
-            if "remote.model" in error.cure:  # it speaks this API, and hasn't the model
-                raise
+        except MidlineError:
+            continue
     last = _APIS[apis[-1]](wire, config.model, config.n_ctx)
     return last, await last.facts()
 

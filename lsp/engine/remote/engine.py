@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 # How soon to look again for a server that is away; then twice as long each time, up to the second.
 RETRY_SECONDS = (5.0, 60.0)
+# And for one that is there and refuses: trying it costs it a few generations.
+REFUSED_SECONDS = 600.0
 # What the local engine is still answering when the server is back may end there.
 _GRACE_SECONDS = 30.0
 # A prompt of fewer tokens says little about the server's speed.
@@ -130,7 +132,7 @@ class RemoteEngine:
             return self._local.generate(
                 key, prompt, max_tokens=max_tokens, heal=heal, branches=branches, priority=priority, movable=movable
             )
-        request = Generate(next(self._ids), key, list(prompt), max_tokens, heal, branches, priority, movable)
+        request = Generate(next(self._ids), key, _sendable(prompt), max_tokens, heal, branches, priority, movable)
         generation = Generation(request.id, self._send)
         self._log.sent(request)
         if self._found is None:
@@ -235,7 +237,8 @@ class RemoteEngine:
                 found = await find_server(self.config)
             except MidlineError as error:
                 self._fall_back(error)
-                await asyncio.sleep(wait)
+                is_away = isinstance(error, UnreachableError)
+                await asyncio.sleep(wait if is_away else REFUSED_SECONDS)
                 wait = min(2 * wait, RETRY_SECONDS[1])
                 continue
             except Exception:  # a fault of ours: the local engine answers, and the log tells
@@ -322,6 +325,14 @@ class RemoteEngine:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         self._on_state(state)
+
+
+def _sendable(prompt: Sequence[Segment]) -> list[Segment]:
+    """``prompt`` without halves of characters, which editors may send and JSON can't."""
+    return [
+        Text(segment.text.encode("utf-8", "replace").decode()) if isinstance(segment, Text) else segment
+        for segment in prompt
+    ]
 
 
 async def _leave(local: EngineClient) -> None:

@@ -182,6 +182,8 @@ class LlamaServer:
         self._ends = frozenset(self._ids.values())
         plain = await self._tokenized("a", special=False)
         whole = await self._asked_for({"content": "a", "add_special": True, "with_pieces": True})
+        if not plain or not whole:
+            raise self._wire.garbage("no tokens for a text")
         self._bos = whole[0].id if len(whole) > len(plain) and whole[-1].id == plain[-1].id else None
         spaced = plain[0].text.startswith(b" ")
         self._guard = [token.id for token in await self._tokenized(_GUARD, special=False)] if spaced else []
@@ -258,7 +260,7 @@ class _Writing:
                 self._logprob += min(0.0, (choice.logprob or 0.0) - _log_sum(among, choice))
             else:
                 self._logprob += choice.logprob or 0.0
-                ending = sum(math.exp(one.logprob or -99.0) for one in among if one.id in self._ends)
+                ending = sum(math.exp(min(0.0, one.logprob or -99.0)) for one in among if one.id in self._ends)
         before = len(self._written)
         self._written += chunk.content
         start = max(before, len(self._heal))

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from lsp.engine.protocol import Text
 from lsp.engine.remote.server import (
     ROLES,
     TEMPERATURE,
@@ -26,12 +25,9 @@ from lsp.engine.remote.server import (
     check_model,
     chosen_model,
     context_of,
-    harmless,
-    messages_of,
     spelled_families,
-    written,
 )
-from lsp.engine.remote.texts import healed, without_opening
+from lsp.engine.remote.texts import answered
 from lsp.engine.remote.wire import Wire
 
 _PROBABILITIES = 5
@@ -107,33 +103,13 @@ class Ollama:
 
     async def stream(self, task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
         """As `Server.stream`."""
-        async with aclosing(self._infill(task, outcome) if task.way else self._chat(task, outcome)) as pieces:
-            async for piece in pieces:
-                yield piece
-
-    async def _infill(self, task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
-        assert task.way is not None
-        way, last = task.way, task.prompt[-1]
-        middle = last.text if isinstance(last, Text) else ""
-
-        def ask(middle: str) -> AsyncGenerator[Piece, None]:
-            if way.marks:
-                prompt = written([*task.prompt[:-1], Text(middle)], way.marks)
-                body = {"prompt": prompt, "raw": True}
-            else:
-                parts = way.read(task.prompt)
-                body = {"prompt": harmless(parts.comments + parts.prefix + middle), "suffix": harmless(parts.suffix)}
-            return self._pieces("/api/generate", body, task, outcome)
-
-        async with aclosing(healed(middle, ask) if task.heal else ask(middle)) as pieces:
-            async for piece in pieces:
-                yield piece
-
-    async def _chat(self, task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
-        messages = messages_of(task.prompt)
-        begun = messages.pop()["content"] if messages[-1]["role"] == "assistant" else ""
-        pieces = self._pieces("/api/chat", {"messages": messages}, task, outcome)
-        async with aclosing(without_opening(begun, pieces) if begun else pieces) as shown:
+        raw = {"raw": True} if task.way and task.way.marks else {}
+        pieces = answered(
+            task,
+            lambda body: self._pieces("/api/generate", body | raw, task, outcome),
+            lambda body: self._pieces("/api/chat", body, task, outcome),
+        )
+        async with aclosing(pieces) as shown:
             async for piece in shown:
                 yield piece
 

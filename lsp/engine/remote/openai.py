@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from lsp.engine.protocol import Text
 from lsp.engine.remote.server import (
     ROLES,
     TEMPERATURE,
@@ -24,12 +23,9 @@ from lsp.engine.remote.server import (
     check_model,
     chosen_model,
     context_of,
-    harmless,
-    messages_of,
     spelled_families,
-    written,
 )
-from lsp.engine.remote.texts import healed, without_opening
+from lsp.engine.remote.texts import answered
 from lsp.engine.remote.wire import RefusedError, Wire
 
 # Families tried on a model whose name tells nothing: more would keep a server busy for a guess.
@@ -104,43 +100,29 @@ class OpenAi:
 
     async def stream(self, task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
         """As `Server.stream`."""
-        async with aclosing(self._infill(task, outcome) if task.way else self._chat(task, outcome)) as pieces:
-            async for piece in pieces:
+        pieces = answered(
+            task,
+            lambda body: self._completed(body, task, outcome),
+            lambda body: self._pieces("/v1/chat/completions", body, task, outcome),
+        )
+        async with aclosing(pieces) as shown:
+            async for piece in shown:
                 yield piece
 
-    async def _infill(self, task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
-        assert task.way is not None
-        way, last = task.way, task.prompt[-1]
-        middle = last.text if isinstance(last, Text) else ""
-
-        def ask(middle: str) -> AsyncGenerator[Piece, None]:
-            body: dict[str, Any]
-            if way.marks:
-                body = {"prompt": written([*task.prompt[:-1], Text(middle)], way.marks)}
-            else:
-                parts = way.read(task.prompt)
-                body = {"prompt": harmless(parts.comments + parts.prefix + middle), "suffix": harmless(parts.suffix)}
-            body |= {"logprobs": 1} if self._probabilities else {}
-            return self._pieces("/v1/completions", body, task, outcome)
-
+    async def _completed(self, body: dict[str, Any], task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
+        """Pieces with their probabilities, where the server tells them."""
+        wanted = {"logprobs": 1} if self._probabilities else {}
         try:
-            async with aclosing(healed(middle, ask) if task.heal else ask(middle)) as pieces:
+            async with aclosing(self._pieces("/v1/completions", body | wanted, task, outcome)) as pieces:
                 async for piece in pieces:
                     yield piece
+                return
         except RefusedError as refusal:
             if not self._probabilities or "logprob" not in refusal.message:
                 raise
-            self._probabilities = False
-            async with aclosing(self._infill(task, outcome)) as pieces:
-                async for piece in pieces:
-                    yield piece
-
-    async def _chat(self, task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
-        messages = messages_of(task.prompt)
-        begun = messages.pop()["content"] if messages[-1]["role"] == "assistant" else ""
-        pieces = self._pieces("/v1/chat/completions", {"messages": messages}, task, outcome)
-        async with aclosing(without_opening(begun, pieces) if begun else pieces) as shown:
-            async for piece in shown:
+        self._probabilities = False
+        async with aclosing(self._pieces("/v1/completions", body, task, outcome)) as pieces:
+            async for piece in pieces:
                 yield piece
 
     async def _pieces(

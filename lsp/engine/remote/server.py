@@ -195,25 +195,29 @@ def context_of(told: object, asked: int = 0) -> int:
     return asked or ASSUMED_CONTEXT
 
 
+class WrongModelError(MidlineError):
+    """The server has another model than the one that is wanted."""
+
+
 def chosen_model(asked: str, served: Iterable[str], wire: Wire) -> str:
     """The model to ask for, of those that are ``served``.
 
     Raises:
-        MidlineError: the one that is asked for isn't there, or there are several and none is asked for.
+        WrongModelError: the one that is asked for isn't there, or there are several and none is asked for.
     """
     names = [name for name in dict.fromkeys(served) if name]
     shown = wire.quoted(", ".join(names[:12])) or "nothing"
     if not asked:
         if len(names) == 1:
             return names[0]
-        raise MidlineError(
+        raise WrongModelError(
             f"{wire.address.origin} serves {'several models' if names else 'no model'}.",
             f"Set `remote.model` to one of: {shown}." if names else "Have it load one.",
         )
     for wanted in (asked, f"{asked}:latest"):
         if wanted in names:
             return wanted
-    raise MidlineError(
+    raise WrongModelError(
         f"{wire.address.origin} doesn't serve {asked}.", f"Set `remote.model` to what it serves: {shown}."
     )
 
@@ -222,11 +226,11 @@ def check_model(asked: str, told: object, wire: Wire) -> None:
     """See that an answer is from the model that was asked.
 
     Raises:
-        MidlineError: the server says that it is from another.
+        WrongModelError: the server says that it is from another.
     """
     if not isinstance(told, str) or not told or _plain(told) == _plain(asked):
         return
-    raise MidlineError(
+    raise WrongModelError(
         f"{wire.address.origin} was asked for {asked} and answered with {wire.quoted(told)}.",
         "Set `remote.model` to the model that it serves.",
     )

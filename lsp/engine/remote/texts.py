@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import Any
 
-from lsp.engine.remote.server import Piece
+from lsp.engine.protocol import Text
+from lsp.engine.remote.server import Piece, Task, harmless, messages_of, written
 
 _MOST_HEALED = 40
 _LAST_WORD = re.compile(rf" ?\w{{0,{_MOST_HEALED}}}\Z")
@@ -20,6 +22,38 @@ _FENCE = re.compile(r"```+[^\n`]*\n")
 _MOST_SAID = 2_000
 
 Answer = Callable[[str], AsyncGenerator[Piece, None]]
+Ask = Callable[[dict[str, Any]], AsyncGenerator[Piece, None]]
+
+
+async def answered(task: Task, infill: Ask, chat: Ask) -> AsyncGenerator[Piece, None]:
+    """A task's answer.
+
+    Args:
+        task: what is asked.
+        infill: asks the server, with ``prompt`` and maybe ``suffix``.
+        chat: asks it, with ``messages``.
+    """
+    if task.way is None:
+        messages = messages_of(task.prompt)
+        begun = messages.pop()["content"] if messages and messages[-1]["role"] == "assistant" else ""
+        pieces = chat({"messages": messages})
+        pieces = without_opening(begun, pieces) if begun else pieces
+    else:
+        last = task.prompt[-1]
+        middle = last.text if isinstance(last, Text) else ""
+        pieces = healed(middle, lambda middle: infill(_gap(task, middle))) if task.heal else infill(_gap(task, middle))
+    async with aclosing(pieces) as shown:
+        async for piece in shown:
+            yield piece
+
+
+def _gap(task: Task, middle: str) -> dict[str, Any]:
+    """What is sent for a gap, with ``middle`` as the text before the cursor."""
+    assert task.way is not None
+    if task.way.marks:
+        return {"prompt": written([*task.prompt[:-1], Text(middle)], task.way.marks)}
+    parts = task.way.read(task.prompt)
+    return {"prompt": harmless(parts.comments + parts.prefix + middle), "suffix": harmless(parts.suffix)}
 
 
 async def healed(middle: str, answer: Answer) -> AsyncGenerator[Piece, None]:

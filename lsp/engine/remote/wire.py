@@ -74,7 +74,7 @@ class Wire:
                 limits=httpx.Limits(max_connections=64, keepalive_expiry=_REST_SECONDS),
                 timeout=httpx.Timeout(ASK_SECONDS, connect=CONNECT_SECONDS),
             )
-        except (ValueError, httpx.HTTPError) as error:  # of a key with a line break, of proxies
+        except (ValueError, httpx.HTTPError, httpx.InvalidURL) as error:  # of a key with a line break, of proxies
             raise MidlineError(
                 "The connection to engine.remote can't be made: its key or a proxy's address is not well-formed.",
                 "Check the key's variable, and HTTPS_PROXY.",
@@ -117,7 +117,7 @@ class Wire:
                     if line.strip():
                         yield line.strip()
                 if len(held) > MAX_LINE_BYTES or total > MAX_STREAM_BYTES:
-                    raise self._garbage("more than an answer can be")
+                    raise self.garbage("more than an answer can be")
             if held.strip():
                 yield held.strip()
 
@@ -130,7 +130,7 @@ class Wire:
         try:
             return msgspec.json.decode(data, type=answer)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise self._garbage("something that is not an answer of its API") from error
+            raise self.garbage("something that is not an answer of its API") from error
 
     def quoted(self, text: str) -> str:
         """What a server says, to be shown: one line, short, without the key."""
@@ -171,7 +171,7 @@ class Wire:
         status, origin = response.status_code, self.address.origin
         if status == httpx.codes.OK:
             if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise self._garbage("a compressed answer that nobody asked for")
+                raise self.garbage("a compressed answer that nobody asked for")
             return
         if response.is_redirect:
             raise RefusedError(
@@ -195,7 +195,7 @@ class Wire:
         async for chunk in response.aiter_raw():
             data += chunk
             if len(data) > most:
-                raise self._garbage("more than an answer can be")
+                raise self.garbage("more than an answer can be")
         return bytes(data)
 
     def _host_of(self, response: httpx.Response) -> str:
@@ -227,7 +227,8 @@ class Wire:
     def _away(self, what: str) -> UnreachableError:
         return UnreachableError(f"The server at {self.address.origin} {what}.", "Start it, or correct `engine.remote`.")
 
-    def _garbage(self, what: str) -> MidlineError:
+    def garbage(self, what: str) -> MidlineError:
+        """For what is no answer."""
         return MidlineError(
             f"{self.address.origin} sent {what}.", "Check that `engine.remote` is a server of models, and `remote.api`."
         )

@@ -16,10 +16,9 @@ from itertools import groupby
 from pathlib import Path
 
 from lsp.models.discovery import ollama
-from lsp.models.discovery.places import SOURCES, Place, Source, places
+from lsp.models.discovery.places import HUB_REPOSITORY, SOURCES, Place, Source, places
 from lsp.models.discovery.walk import Tell, gguf_files, stem
 
-_HUB_REPOSITORY = "models--"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -85,26 +84,26 @@ def _relative(path: Path, folder: Path) -> str:
 def _hub(place: Place, tell: Tell) -> Iterator[Candidate]:
     """models--OWNER--REPO/snapshots/COMMIT/FILE links to ../../blobs/SHA256; refs/main holds a commit."""
     for repository in _folders(place.folder, tell):
-        if repository.name.startswith(_HUB_REPOSITORY):
+        if repository.name.startswith(HUB_REPOSITORY):
             found = [
-                (_relative(path, snapshot), number, path)
+                (_relative(path, snapshot), number, snapshot.name, path)
                 for number, snapshot in enumerate(_snapshots(repository, tell))
                 for path in gguf_files(snapshot, tell)
             ]
-            title = repository.name.removeprefix(_HUB_REPOSITORY).replace("--", "/")
+            title = repository.name.removeprefix(HUB_REPOSITORY).replace("--", "/")
             for file, versions in groupby(sorted(found), key=lambda one: one[0]):
-                yield from _versions(f"huggingface/{title}/{file}", [path for _, _, path in versions])
+                paths = [(commit, path) for _, _, commit, path in versions]
+                yield from _versions(f"huggingface/{title}/{file}", paths)
 
 
-def _versions(name: str, paths: list[Path]) -> Iterator[Candidate]:
+def _versions(name: str, paths: list[tuple[str, Path]]) -> Iterator[Candidate]:
     """One file in several commits: the first has the plain name, others only where their bytes differ."""
     blobs: set[str] = set()
-    for path in paths:
+    for commit, path in paths:
         blob = os.path.realpath(path)
         if blob in blobs:
             continue
         sha256 = Path(blob).name if _SHA256.fullmatch(Path(blob).name) else ""
-        commit = path.parts[path.parts.index("snapshots") + 1]
         yield Candidate(f"{name}@{commit[:8]}" if blobs else name, path, "huggingface", sha256)
         blobs.add(blob)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
+from lsp.models.costs import reading_cost, writing_cost
 from lsp.models.fim import TEXTS, Fim, Mark, detect
 from lsp.models.header import Header, Tensor
 
@@ -33,7 +34,8 @@ _READERS = frozenset({"bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "ne
 # tokenizer.ggml.fim_pre_token_id and so on.
 _MARKS: dict[str, Mark] = {"pre": "prefix", "suf": "suffix", "mid": "middle", "sep": "separator", "rep": "repository"}
 _EXPERTS = re.compile(r"_(ch)?exps\.")
-_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
+_EXPRESSION = re.compile(r"\{[%{][^}]*")
+_TOOLS = re.compile(r"\btools\b")
 _THOUGHTS = ("<think>", "reasoning_content", "enable_thinking", "[THINK]", "<|channel|>analysis")
 
 
@@ -42,6 +44,7 @@ class Facts(msgspec.Struct, frozen=True):
 
     ``parameters`` are all stored weights; ``active_parameters`` and ``active_bytes`` are of those that one token goes
     through: of a mixture's experts those in use, of the embedding one row, unless it serves as output, too.
+    ``writing_cost`` and ``reading_cost`` count them by what they cost (``lsp.models.costs``).
     ``fim`` is the likeliest layout of an infilling prompt (``lsp.models.fim``), empty for a model that can't infill,
     ``fim_sure`` whether it is known to be the maker's. ``chat``, ``tools`` and ``thinking`` are what its chat template
     provides for; ``parts`` counts its files.
@@ -53,6 +56,8 @@ class Facts(msgspec.Struct, frozen=True):
     parameters: int
     active_parameters: int
     active_bytes: int
+    writing_cost: int
+    reading_cost: int
     quantization: str
     context_length: int
     fim: str
@@ -74,21 +79,24 @@ def facts(header: Header) -> Facts:
         if key.startswith("tokenizer.chat_template") and isinstance(value, str) and value
     ]
     fim = _fim(metadata, f"{architecture} {_text(metadata, 'general.name')} {header.path.name}")
-    share = _share_in_use(metadata, architecture)
-    active = [(tensor, share if _EXPERTS.search(tensor.name) else 1.0) for tensor in _computed(header.tensors)]
+    active = _active(header, architecture)
     return Facts(
         kind=_kind(header, architecture),
         architecture=architecture,
         title=_text(metadata, "general.name"),
-        parameters=sum(math.prod(tensor.shape) for tensor in header.tensors),
-        active_parameters=round(sum(math.prod(tensor.shape) * part for tensor, part in active)),
+        parameters=sum(map(_weights, header.tensors)),
+        active_parameters=round(sum(_weights(tensor) * part for tensor, part in active)),
         active_bytes=round(sum(tensor.bytes * part for tensor, part in active)),
+        writing_cost=round(sum(_weights(tensor) * part * writing_cost(tensor.type) for tensor, part in active)),
+        reading_cost=round(
+            sum(_weights(tensor) * part * reading_cost(tensor.type, expert=part < 1) for tensor, part in active)
+        ),
         quantization=_quantization(header),
         context_length=_number(metadata, f"{architecture}.context_length"),
         fim=fim.layouts[0] if fim else "",
         fim_sure=bool(fim and fim.sure),
         chat=bool(templates),
-        tools=any(_TOOLS.search(template) for template in templates),
+        tools=any(_TOOLS.search(part) for template in templates for part in _EXPRESSION.findall(template)),
         thinking=any(mark in template for template in templates for mark in _THOUGHTS),
         licence=_text(metadata, "general.license") or None,
         parts=len(header.parts),
@@ -111,11 +119,19 @@ def _kind(header: Header, architecture: str) -> Kind:
     return "embedding" if whole or pooling not in (None, _NO_POOLING, -1) else "model"
 
 
-def _computed(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """The tensors that each token is multiplied with: of the embedding, one row is looked up."""
-    tensors = list(tensors)
-    tied = not any(tensor.name == "output.weight" for tensor in tensors)
-    return [tensor for tensor in tensors if tied or tensor.name != "token_embd.weight"]
+def _active(header: Header, architecture: str) -> list[tuple[Tensor, float]]:
+    """The tensors that a token is multiplied with, and what share of each."""
+    tied = not any(tensor.name == "output.weight" for tensor in header.tensors)
+    share = _share_in_use(header.metadata, architecture)
+    return [
+        (tensor, share if _EXPERTS.search(tensor.name) else 1.0)
+        for tensor in header.tensors
+        if tied or tensor.name != "token_embd.weight"  # of which one row is looked up
+    ]
+
+
+def _weights(tensor: Tensor) -> int:
+    return math.prod(tensor.shape)
 
 
 def _share_in_use(metadata: Mapping[str, object], architecture: str) -> float:

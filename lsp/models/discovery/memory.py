@@ -14,7 +14,7 @@ from lsp.models.header import read_header
 from lsp.paths import cache_dir, private_dir
 
 # To be raised when ``Facts`` come to mean something else.
-_VERSION = 2
+_VERSION = 4
 _MOST_KNOWN = 50_000
 
 Stamp = tuple[int, int]  # bytes, and mtime in ns

@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lsp.paths import models_dir
+
 Source = Literal["ollama", "lmstudio", "llama.cpp", "huggingface", "gpt4all", "jan", "folder"]
 SOURCES: tuple[Source, ...] = ("ollama", "lmstudio", "llama.cpp", "huggingface", "gpt4all", "jan", "folder")
 
 # Where Ollama runs as a service: its own installer's place, and those of distributions.
 _OLLAMA_SERVICES = (Path("/usr/share/ollama/.ollama/models"), Path("/var/lib/ollama/models"), Path("/var/lib/ollama"))
+HUB_REPOSITORY = "models--"
+"""How the folders of repositories in Hugging Face's cache begin."""
+
 _MOST_SETTINGS_BYTES = 1 << 20
 
 
@@ -42,18 +47,24 @@ def places(folders: Iterable[str] = ()) -> list[Place]:
         "jan": _jan(),
         "folder": (Path(folder).expanduser().absolute() for folder in folders),
     }
-    known: set[tuple[int, int]] = set()
+    known = {_identity(models_dir())}  # midline's own are told of elsewhere
     found = []
     for source in SOURCES:
         for folder in by_source[source]:
-            try:
-                status = folder.stat()
-            except OSError:
-                continue  # not there, or not ours to look at
-            if folder.is_dir() and (status.st_dev, status.st_ino) not in known:
-                known.add((status.st_dev, status.st_ino))
-                found.append(Place("ollama" if _is_ollama(folder) else source, folder))
+            identity = _identity(folder)
+            if identity and identity not in known:
+                known.add(identity)
+                found.append(Place(_layout(folder) or source, folder))
     return found
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from all others; None where it isn't there, or isn't ours to look at."""
+    try:
+        status = folder.stat()
+        return (status.st_dev, status.st_ino) if folder.is_dir() else None
+    except OSError:
+        return None
 
 
 def missing(folders: Iterable[str]) -> list[str]:
@@ -67,9 +78,14 @@ def missing(folders: Iterable[str]) -> list[str]:
     return problems
 
 
-def _is_ollama(folder: Path) -> bool:
-    """Whether it is Ollama's store, also where the settings name it: one moved to another disk."""
-    return (folder / "manifests").is_dir() and (folder / "blobs").is_dir()
+def _layout(folder: Path) -> Source | None:
+    """Whose store a folder is by what is in it: the settings may name one that was moved to another disk."""
+    try:
+        if (folder / "manifests").is_dir() and (folder / "blobs").is_dir():
+            return "ollama"
+        return "huggingface" if next(folder.glob(f"{HUB_REPOSITORY}*"), None) else None
+    except OSError:
+        return None
 
 
 def _ollama() -> Iterator[Path]:
