@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -54,6 +55,7 @@ class MidlineServer(LanguageServer):
         self.session.earlier_cells = lambda uri: earlier_cells(self.documents, uri)
         self.session.chat_status = lambda: self.chat.status() | {"edits": self.edits.counts}
         self.options: Any = None  # the settings that the editor sent last
+        self._configured = asyncio.Event()
         self.menu: Menu | None = None
         self._background: set[asyncio.Task[None]] = set()  # or asyncio would forget them
         self.load_progress = WorkProgress(self)
@@ -104,9 +106,17 @@ class MidlineServer(LanguageServer):
 
     async def configure(self) -> None:
         """Take the settings as they are now."""
-        await self.session.configure(self.root, await self._asked_options() or self.options)
+        try:
+            await self.session.configure(self.root, await self._asked_options() or self.options)
+        finally:
+            self._configured.set()
         for uri in self.workspace.text_documents:
             self.session.opened(self.document(uri))  # an index that was just opened knows nothing of them
+
+    async def settled(self) -> None:
+        """Wait until settings were taken for the first time: before that, the workspace isn't known."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._configured.wait(), 2 * CONFIGURATION_SECONDS)
 
     @property
     def root(self) -> Path | None:
@@ -243,16 +253,19 @@ def make_server() -> MidlineServer:
 
     @server.feature("midline/chat")
     async def chat(params: Any) -> dict[str, Any]:
+        await server.settled()
         with refusing():
             return await server.chat.ask(read_params(ChatParams, params), server.document)
 
     @server.feature("midline/conversations")
     async def conversations(params: Any) -> Any:
+        await server.settled()
         with refusing():
             return await server.chat.conversations(read_params(ConversationParams, params))
 
     @server.feature("midline/edit")
     async def edit(params: Any) -> dict[str, Any]:
+        await server.settled()
         with refusing():
             return await server.edits.edit(read_params(EditParams, params), server.document, server.on_chat)
 

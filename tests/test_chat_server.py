@@ -118,6 +118,12 @@ async def test_a_conversation(midline_home: Path, root: Path) -> None:
         assert status["chat"]["failed"] == 1
 
 
+async def test_a_question_that_comes_before_the_settings_waits_for_them(midline_home: Path, root: Path) -> None:
+    async with editing(midline_home, root=root, configuration={}) as editor:
+        answer = await Chatter(editor).ask(message="What is RATE in @shop/prices.py?")
+        assert answer["context"][0]["path"] == "shop/prices.py"
+
+
 async def test_what_is_refused(midline_home: Path, root: Path) -> None:
     async with chatting(midline_home, root) as chatter:
         secret, open_one = (root / "secret.py").as_uri(), (root / "shop" / "prices.py").as_uri()

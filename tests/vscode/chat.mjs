@@ -39,11 +39,15 @@ export async function chat_is_stopped_and_kept(bench) {
   await until(async () => ((await chat.locator('article[aria-busy] .body').textContent().catch(() => '')) ?? '').length > 20, 'some of the answer');
   await chat.getByRole('button', { name: 'Stop' }).click();
   await chat.locator('.note').filter({ hasText: 'Stopped' }).waitFor();
-  await bench.command('midline: Conversations…');
-  await chat.locator('.conversations button.title').first().waitFor();
+  const listed = chat.locator('.conversations button.title').first();
+  await until(async () => {
+    await bench.command('midline: Conversations…'); // what was stopped is written down a little later
+    return listed.waitFor({ timeout: 5_000 }).then(() => true, () => false);
+  }, 'the conversation in the list');
   await bench.screenshot('conversations');
-  await chat.locator('.conversations button.title').first().click();
-  await until(async () => (await chat.locator('article.user').count()) === 2, 'both questions, as they were kept');
+  await listed.click();
+  const kept = chat.locator('article.user').filter({ hasText: 'how files are written in Python' });
+  await kept.waitFor();
   await bench.command('midline: New Conversation');
   await chat.locator('.empty').waitFor();
 }

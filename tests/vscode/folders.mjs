@@ -62,7 +62,7 @@ export async function several_folders_have_a_server_each(bench) {
   return { ghosts, hovers };
 }
 
-/** A folder of 100,000 files: while it is indexed, keys show at once and suggestions come. */
+/** A folder of 100,000 files: while it is indexed, keys show at once and suggestions come. The run's end removes it. */
 export async function a_folder_of_very_many_files(bench) {
   const root = path.join(bench.root, 'very-many');
   const typed = 'smaller = x if x < 0 else -x';
@@ -95,7 +95,6 @@ export async function a_folder_of_very_many_files(bench) {
   assert.ok(activation_ms < LONGEST_ACTIVATION_MS, `${activation_ms} ms`);
   assert.ok(keys.p95 < LONGEST_KEY_MS, `${keys.p95} ms until a key shows`);
   await bench.open();
-  fs.rmSync(root, { recursive: true });
   await bench.awaitStatus(/^(check|sync) midline$/);
   return { files: FILES, ready_ms, activation_ms, usual_key_ms, key_ms: keys, pending: index.pending, ghost };
 }

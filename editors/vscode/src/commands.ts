@@ -1,5 +1,6 @@
 /** The servers' commands as VS Code's: each is registered once, whichever servers offer it. */
 import * as vscode from 'vscode';
+import { tellFailure } from './failures.ts';
 import type { Servers } from './servers.ts';
 
 type Run = (...args: never[]) => unknown;
@@ -34,6 +35,11 @@ export class ServerCommands implements vscode.Disposable {
 
   /** Those of a suggestion are for the server of the document in front, in which it was accepted. */
   private async execute(command: string, args: unknown[]): Promise<unknown> {
-    return this.servers.current.running?.sendRequest('workspace/executeCommand', { command, arguments: args });
+    try {
+      return await this.servers.current.running?.sendRequest('workspace/executeCommand', { command, arguments: args });
+    } catch (error) {
+      tellFailure(error);
+      return undefined;
+    }
   }
 }
