@@ -22,6 +22,7 @@ from lsp.choice import engine_config, local_config
 from lsp.completion import selftest
 from lsp.completion.completer import Completer
 from lsp.completion.stats import CompletionStats
+from lsp.configuration import load
 from lsp.documents import Cursor
 from lsp.engine.client import log_path
 from lsp.engine.connect import engine_for
@@ -33,7 +34,7 @@ from lsp.errors import MidlineError
 from lsp.machine import backend, this_machine
 from lsp.models import store
 from lsp.plan import plan_for
-from lsp.settings import Settings, load
+from lsp.settings import Settings
 
 _FREE_DISK_BYTES = 1 << 30
 

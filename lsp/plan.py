@@ -9,13 +9,14 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
+from lsp.configuration import load
 from lsp.engine.planning.memory import Gpu, Machine
 from lsp.engine.planning.plan import Plan, Purpose, Wanted, plan
 from lsp.engine.planning.shape import shape_of
 from lsp.machine import backend
 from lsp.models import store
 from lsp.models.header import read_header
-from lsp.settings import Settings, load
+from lsp.settings import Settings
 
 
 def plan_command(

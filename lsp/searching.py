@@ -26,11 +26,12 @@ from indexer.languages import language_of
 from indexer.scan import Progress, Workload
 from indexer.search import Hit
 from lsp.chat.library import Library
+from lsp.configuration import load
 from lsp.errors import MidlineError
 from lsp.indexing import file_rules, open_index, why_not_indexed, workers
 from lsp.knowledge import documents_around, open_documents
 from lsp.privacy import Privacy
-from lsp.settings import Settings, load
+from lsp.settings import Settings
 
 _SHOWN_LINES = 6
 # How long a workspace that nobody has indexed is waited for; what is indexed by then counts.

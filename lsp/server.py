@@ -17,8 +17,7 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from indexer.keeper import Freshness
-from lsp import __version__
-from lsp import settings as settings_module
+from lsp import __version__, configuration
 from lsp.chat import commands
 from lsp.chat.editing import actions
 from lsp.chat.editing.edits import EditParams, Edits
@@ -134,7 +133,7 @@ class MidlineServer(LanguageServer):
     def offer_menu(self, client: types.InitializeParams) -> None:
         """Offer completions for the editor's menu, if they are wanted: one that is offered is asked at each key."""
         self.menu = Menu(client)
-        settings, _ = settings_module.load(self.root, self.options)
+        settings, _ = configuration.load(self.root, self.options)
         if not self.menu.wanted(settings.completion.menu):
             return
 

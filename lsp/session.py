@@ -15,7 +15,7 @@ from lsprotocol import types
 
 from indexer.index import Index
 from indexer.keeper import Freshness
-from lsp import settings as settings_module
+from lsp import configuration
 from lsp.chat.library import Library
 from lsp.choice import engine_config
 from lsp.completion import selftest
@@ -146,7 +146,7 @@ class Session:
         async with self._configuring:
             self._context.workspace = workspace
             before = self.settings.completion
-            self.settings, problems = settings_module.load(workspace, client)
+            self.settings, problems = configuration.load(workspace, client)
             privacy, wrong = Privacy.of(self.settings.privacy.exclude, workspace)
             for problem in problems + wrong:
                 self._warn_once(problem)

@@ -17,6 +17,7 @@ from indexer.keeper import Freshness
 from lsp.choice import engine_config
 from lsp.completion.selftest import layout_of
 from lsp.completion.stats import CompletionStats
+from lsp.configuration import load
 from lsp.engine import protocol
 from lsp.engine.client import connect
 from lsp.engine.config import EngineConfig
@@ -24,7 +25,7 @@ from lsp.engine.connect import engine_for
 from lsp.engine.protocol import State
 from lsp.engine.remote.config import RemoteConfig
 from lsp.errors import MidlineError
-from lsp.settings import Settings, load
+from lsp.settings import Settings
 
 
 def status_of(

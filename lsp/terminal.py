@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from lsp.configuration import load
 from lsp.errors import MidlineError
 from lsp.privacy import Privacy
-from lsp.settings import Settings, load
+from lsp.settings import Settings
 
 
 def tell(message: str) -> None:

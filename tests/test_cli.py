@@ -19,9 +19,9 @@ from tiny_gguf import write_tiny_gguf
 from lsp import __version__
 from lsp.choice import engine_config
 from lsp.cli import main
+from lsp.configuration import load
 from lsp.engine.client import EngineClient
 from lsp.models.catalogue import DEFAULT_MODEL
-from lsp.settings import load
 
 AREA = 'def area(width, height):\n    """The area of a rectangle."""\n    return ‸\n\n\nresult = area(2, 3)\n'
 CONTRACT = {

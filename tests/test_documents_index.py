@@ -27,8 +27,8 @@ from indexer.webpage import markdown_of
 from lsp.chat.context import gather
 from lsp.chat.library import Library
 from lsp.chat.sources import question_with
+from lsp.configuration import load
 from lsp.knowledge import left_out, open_documents, roots
-from lsp.settings import load
 
 ODD = {"__pycache__", "embedding", "queries", "glossary_zh.txt"}
 RULES = FileRules((), 32 * 1024, "documents")

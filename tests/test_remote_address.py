@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsp.choice import chat_config, engine_config
+from lsp.configuration import load
 from lsp.engine.remote.address import find_address, is_local, parse
 from lsp.engine.remote.config import RemoteConfig
 from lsp.engine.remote.key import find_key
 from lsp.engine.remote.server import harmless
 from lsp.errors import MidlineError
 from lsp.models.fim import TEXTS
-from lsp.settings import load
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *ips: str) -> None:

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lsp.configuration import load
 from lsp.paths import config_dir
-from lsp.settings import CompletionSettings, Settings, load, markdown
+from lsp.settings import CompletionSettings, Settings, markdown
 
 DOC = Path(__file__).parent.parent / "docs" / "settings.md"
 

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lsp.api.token import read_token, token_file
+from lsp.configuration import load
 from lsp.errors import MidlineError
-from lsp.settings import load
 from lsp.terminal import tell
 
 DEFAULT_PORT = 6435

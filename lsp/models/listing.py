@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from lsp.configuration import load
 from lsp.models import catalogue, store
 from lsp.models.catalogue import CatalogueEntry, HubFile
 from lsp.models.dimensions import imagined_header
@@ -22,7 +23,6 @@ from lsp.models.discovery.memory import Memory
 from lsp.models.progress import shown
 from lsp.models.store import InstalledModel
 from lsp.paths import models_dir
-from lsp.settings import load
 
 _MOST_PROBLEMS = 10
 

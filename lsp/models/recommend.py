@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.padding import Padding
 
+from lsp.configuration import load
 from lsp.engine.config import EngineConfig
 from lsp.engine.planning.memory import Gpu, Machine
 from lsp.engine.planning.shape import shape_of
@@ -25,7 +26,7 @@ from lsp.models.header import read_header
 from lsp.models.listing import facts_of_entry, find_all
 from lsp.models.ranking import PURPOSES, Option, Purpose, Ranked, rank
 from lsp.plan import gpu_reserve
-from lsp.settings import Settings, load
+from lsp.settings import Settings
 
 _SHOWN = 6
 # Less than this says nothing of a larger model's speed.

@@ -15,13 +15,13 @@ from typing import BinaryIO
 
 import msgspec
 
+from lsp.configuration import load
 from lsp.errors import MidlineError
 from lsp.models import catalogue
 from lsp.models.discovery.candidates import Candidate, candidates, is_name, locate
 from lsp.models.gguf import GgufInfo, inspect_gguf
 from lsp.models.progress import DownloadProgress, Report, Stage, ignore
 from lsp.paths import cache_dir, models_dir, private_dir
-from lsp.settings import load
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CHUNK = 1 << 20
