@@ -201,6 +201,16 @@ def test_a_long_subject_is_cut_and_kept_whole_in_the_body() -> None:
     assert subject == ("word " * 14).strip()
 
 
+@pytest.mark.parametrize(
+    "answer", ["# #a", '"#a"', "a\n\n# `#b`", f"a\n\n{'word ' * 14}#12 {'word ' * 20}", "- #a\n- b"]
+)
+def test_no_line_is_what_git_takes_for_a_comment(answer: str) -> None:
+    subject, body = in_shape(answer, [])
+    assert subject
+    assert not any(line.startswith("#") for line in [subject, *body.split("\n")])
+    assert "#12" in body or "#12" not in answer
+
+
 @given(st.text(st.sampled_from("ab `#*-.:\n中é\"'\t"), max_size=300))
 def test_whatever_it_is_it_has_the_shape_of_a_message(answer: str) -> None:
     subject, body = in_shape(answer, [])

@@ -47,11 +47,11 @@ def in_shape(answer: str, subjects: Sequence[str]) -> tuple[str, str]:
 
 def _plain(line: str) -> str:
     """A line without the marks of Markdown around it."""
-    line = line.lstrip("#").strip()
+    line = line.lstrip("# \t").rstrip()
     for mark in ("**", "`", '"', "'"):
         if len(line) > 2 * len(mark) and line.startswith(mark) and line.endswith(mark) and line.count(mark) == 2:
             line = line[len(mark) : -len(mark)].strip()
-    return line
+    return line.lstrip("# \t")
 
 
 def mostly(subjects: Sequence[str], holds: Callable[[str], bool]) -> bool:
@@ -92,10 +92,10 @@ def _wrapped(lines: Sequence[str]) -> str:
         gap = "" if not i else "\n" if mark and blocks[i - 1][0] else "\n\n"
         wrapped += gap + textwrap.fill(
             text,
-            BODY_CHARS,
+            BODY_CHARS - 1 if "#" in text else BODY_CHARS,
             initial_indent=mark,
             subsequent_indent=" " * len(mark),
             break_long_words=not text.isascii(),
             break_on_hyphens=False,
         )
-    return wrapped
+    return re.sub(r"(?m)^#", " #", wrapped)  # or git takes it for a comment
