@@ -186,7 +186,7 @@ class Editor:
 
     def servers(self) -> list[psutil.Process]:
         """The language servers that this editor runs."""
-        return [child for child in self.process.children() if "serve" in child.cmdline()]
+        return [child for child in self.process.children() if _serves(child)]
 
     def notifications(self) -> Iterator[list[Any]]:
         """What the editor has sent unasked so far: kind, name and arguments of each."""
@@ -213,6 +213,14 @@ class Editor:
             except psutil.TimeoutExpired:
                 self.process.kill()
         self.nvim.close()
+
+
+def _serves(process: psutil.Process) -> bool:
+    """Whether it is a language server; one that has just ended, and waits to be reaped, has no command line."""
+    try:
+        return "serve" in process.cmdline()
+    except (psutil.ZombieProcess, psutil.NoSuchProcess):
+        return False
 
 
 def version_of(program: str | Path) -> tuple[int, int]:
