@@ -42,12 +42,12 @@ def complete_command(path: Path, line: int, column: int | None, workspace: Path,
     config = engine_config(settings)
     with workspace_index(workspace.absolute(), settings) as index:
         context = _context(cursor, workspace.absolute(), index, privacy) if index else None
-        completion = asyncio.run(_complete(cursor, settings, config, n, context))
+        completion, place = asyncio.run(_complete(cursor, settings, config, n, context))
     if as_json:
         document = Document(cursor.uri, cursor.text)
         print(json.dumps(completion.as_dict(document.position_at)))
     else:
-        _print(completion, cursor, config)
+        _print(completion, cursor, place)
     return 0
 
 
@@ -59,7 +59,8 @@ def _context(cursor: Cursor, workspace: Path, index: Index, privacy: Privacy) ->
 
 async def _complete(
     cursor: Cursor, settings: Settings, config: Config, n: int, context: WorkspaceContext | None
-) -> Completion:
+) -> tuple[Completion, str]:
+    """A completion, and where the model that made it is."""
     with Console(stderr=True).status("starting the engine …") as status:
 
         def show(state: State) -> None:
@@ -74,7 +75,7 @@ async def _complete(
             known = context.known_names if context else set
             completer = Completer(engine, model_name(engine), CompletionStats(), context, known=known)
             options = settings.completion
-            return await completer.complete(
+            completion = await completer.complete(
                 cursor,
                 max_tokens=options.max_tokens,
                 # Who asks for several wants to choose, however unsure the model is of them.
@@ -82,11 +83,12 @@ async def _complete(
                 alternatives=n,
                 patient=True,
             )
+            return completion, place_of(engine)
         finally:
             await engine.close()
 
 
-def _print(completion: Completion, cursor: Cursor, config: Config) -> None:
+def _print(completion: Completion, cursor: Cursor, place: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     before = cursor.prefix.splitlines(keepends=True)[-_LINES_AROUND:]
     after = cursor.suffix.splitlines(keepends=True)[: _LINES_AROUND + 1]
@@ -103,7 +105,7 @@ def _print(completion: Completion, cursor: Cursor, config: Config) -> None:
     for number, alternative in enumerate(completion.alternatives, 2):
         console.print(Text.assemble((f"{number}. ", "dim"), (alternative, "green")))
     usage, ms = completion.usage, completion.ms
-    console.print(f"model       {completion.model}, {place_of(config)}")
+    console.print(f"model       {completion.model}, {place}")
     console.print(
         f"tokens      {usage.tokens_evaluated} evaluated, {usage.tokens_reused} reused, "
         f"{usage.tokens_generated} generated"

@@ -228,6 +228,19 @@ def test_commands_say_which_engine_answers(llama: str, own_home: Path, tmp_path:
     assert doctor["fim"]["ok"]
 
 
+def test_a_suggestion_of_the_local_model_says_so(own_home: Path, tmp_path: Path) -> None:
+    settings = own_home / "config" / "midline.toml"
+    settings.write_text(settings.read_text().replace("[engine]\n", '[engine]\nremote = "http://127.0.0.1:9"\n'))
+    file = tmp_path / "area.py"
+    file.write_text(f"{BEFORE}    return wid{AFTER}")
+    command = [sys.executable, "-m", "lsp.cli", "complete", f"{file}:3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=DEADLINE)
+    assert done.returncode == 0, done.stderr
+    assert "http://127.0.0.1:9 can't be reached" in done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("model ")]
+    assert line.endswith(".gguf") and "127.0.0.1" not in line
+
+
 def test_the_surface_is_that_of_the_local_client() -> None:
     public = {name for name in dir(EngineClient) if not name.startswith("_")}
     assert public <= {name for name in dir(RemoteEngine) if not name.startswith("_")}

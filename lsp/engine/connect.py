@@ -43,6 +43,7 @@ def model_name(engine: Engine) -> str:
     return engine.config.name
 
 
-def place_of(config: Config) -> str:
-    """Where the model is: a file, or a server's host."""
-    return config.host if isinstance(config, RemoteConfig) else config.model
+def place_of(engine: Engine) -> str:
+    """Where the model that answers is: a server's address, or a file."""
+    state = engine.state
+    return state.remote or (state.model.path if state.model else "")
