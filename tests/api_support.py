@@ -20,7 +20,7 @@ from lsp.api.guard import Hosts
 from lsp.api.models import Models
 from lsp.api.server import application, listen
 from lsp.api.workspaces import Workspaces
-from lsp.engine.protocol import ChatFacts, ModelFacts, Segment, State
+from lsp.engine.protocol import ChatFacts, ModelFacts, Sampling, Segment, State
 from lsp.errors import MidlineError
 from lsp.models import store
 from lsp.models.gguf import inspect_gguf
@@ -54,6 +54,7 @@ class Scripted(FakeEngine):
         self.state = replace_state(self.state, model)
         self.given: list[FakeGeneration] = []
         self.forgotten: list[str] = []
+        self.sampled: list[Sampling | None] = []
 
     def start(self) -> None:
         """Nothing to start."""
@@ -74,6 +75,7 @@ class Scripted(FakeEngine):
 
     def generate(self, key: str, prompt: Sequence[Segment], **options: Any) -> FakeGeneration:  # type: ignore[override]
         options["heal"] = False  # the stand-in is for chats; gaps are healed
+        self.sampled.append(options.pop("sampling", None))
         self.given.append(super().generate(key, prompt, **options))
         return self.given[-1]
 

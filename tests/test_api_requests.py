@@ -20,7 +20,7 @@ from api_support import (
 )
 from chat_support import FakeGeneration, flat
 
-from lsp.engine.protocol import ChatFacts, Control, Special, Text
+from lsp.engine.protocol import ChatFacts, Control, Sampling, Special, Text
 
 pytestmark = pytest.mark.usefixtures("tiny_home")
 CALL = '<tool_call>\n{"name": "look", "arguments": {"at": "é"}}\n</tool_call>'
@@ -194,6 +194,24 @@ async def test_vectors(api: Api) -> None:
 
 
 # -- Ollama's shapes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({}, None),
+        ({"temperature": 0}, None),
+        ({"temperature": None, "top_p": 0.5}, None),
+        ({"temperature": 0.7}, Sampling(0.7)),
+        ({"temperature": 1, "top_p": 0.9, "seed": 3}, Sampling(1.0, 0.9, 3)),
+        ({"temperature": 99.0, "top_p": 7, "seed": -1}, Sampling(5.0, 1.0)),
+    ],
+)
+async def test_how_tokens_are_chosen(api: Api, given: dict[str, object], meant: Sampling | None) -> None:
+    assert (await api.chat(**given)).status_code == 200
+    body = {"model": "tiny", "messages": HELLO, "stream": False, "options": given}
+    assert (await api.post("/api/chat", body)).status_code == 200
+    assert api.engine.sampled == [meant, meant]
 
 
 async def test_ollamas_chat(api: Api) -> None:

@@ -19,7 +19,7 @@ from lsp import paths
 from lsp.engine.client import EngineClient, connect
 from lsp.engine.config import EngineConfig
 from lsp.engine.loading import MAX_DEATHS, loading
-from lsp.engine.protocol import State
+from lsp.engine.protocol import Sampling, State
 from lsp.engine.protocol import decode_engine as decode
 from lsp.engine.turn import PATIENCE, Turn
 from lsp.errors import MidlineError
@@ -164,6 +164,20 @@ async def until_not_loaded(config: EngineConfig) -> None:
     async with asyncio.timeout(DEADLINE):
         while await loaded(config):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+async def test_what_is_drawn_depends_on_its_seed_alone(models: list[EngineConfig]) -> None:
+    async with connected(models[0]) as (client, _):
+
+        async def text(sampling: Sampling | None) -> str:
+            generation = client.generate("drawn", PROMPT, max_tokens=12, sampling=sampling)
+            return "".join([token.text async for token in generation])
+
+        greedy = await text(None)
+        seeds = [await text(Sampling(2.0, 1.0, seed)) for seed in (1, 2, 3, 1)]
+        assert seeds[0] == seeds[3]
+        assert len(set(seeds)) == 3
+        assert await text(Sampling(2.0, 0.0, 1)) == greedy == await text(None)
 
 
 # -- memory given back ---------------------------------------------------------------------------------------------

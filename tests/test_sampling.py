@@ -1,15 +1,17 @@
-"""Greedy choice against probabilities computed the plain way, in double precision."""
+"""Choices, greedy and by chance, against probabilities computed the plain way, in double precision."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsp.engine.sampling import best
+from lsp.engine.protocol import Sampling
+from lsp.engine.sampling import best, drawn
 
 LOGITS = st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=40)
 
@@ -66,3 +68,43 @@ def test_large_logits_do_not_overflow() -> None:
     first, second = best(logits, np.array([2], dtype=np.int64), count=2)
     assert (first.token, first.logprob, first.eog) == (0, 0.0, 0.0)
     assert second.logprob == pytest.approx(-1e4)
+
+
+NOTHING = np.array([], dtype=np.int64)
+
+
+@settings(deadline=None)
+@given(st.data(), LOGITS, st.floats(0.05, 5), st.floats(0, 1), st.integers(0, 2**32))
+def test_what_is_drawn_is_in_the_nucleus(
+    data: st.DataObject, logits: list[float], temperature: float, top_p: float, seed: int
+) -> None:
+    ids = st.integers(0, len(logits) - 1)
+    allowed = data.draw(st.none() | st.lists(ids, min_size=1, unique=True))
+    array = np.array(logits, dtype=np.float32)
+    bound = None if allowed is None else np.array(allowed, dtype=np.int64)
+    sampling = Sampling(temperature, top_p, seed)
+
+    first, again = (drawn(array, NOTHING, bound, sampling, np.random.default_rng(seed)) for _ in range(2))
+
+    assert first == again
+    candidates = list(range(len(logits))) if allowed is None else allowed
+    shares = probabilities([value / temperature for value in logits], candidates)
+    likelier = sum(share for share in shares.values() if share > shares[first.token] * (1 + 1e-6))
+    assert likelier <= top_p + 1e-6
+    # What it is worth is by the model's own odds, whatever the temperature.
+    assert first.logprob == pytest.approx(math.log(probabilities(logits, candidates)[first.token]), abs=1e-4)
+
+
+def test_tokens_are_drawn_as_often_as_their_odds_say() -> None:
+    logits = np.log(np.array([0.5, 0.3, 0.2, 1e-9], dtype=np.float32))
+    random = np.random.default_rng(1)
+    counts = Counter(drawn(logits, NOTHING, None, Sampling(1.0), random).token for _ in range(4000))
+    assert [round(counts[token] / 4000, 1) for token in range(4)] == [0.5, 0.3, 0.2, 0.0]
+    counts = Counter(drawn(logits, NOTHING, None, Sampling(1.0, 0.6), random).token for _ in range(1000))
+    assert set(counts) == {0, 1}
+    assert {drawn(logits, NOTHING, None, Sampling(5.0, 0.0), random).token for _ in range(50)} == {0}
+
+
+def test_no_numbers_are_left_to_the_caller() -> None:
+    logits = np.array([np.nan, 1.0], dtype=np.float32)
+    assert math.isnan(drawn(logits, NOTHING, None, Sampling(1.0), np.random.default_rng(1)).logprob)

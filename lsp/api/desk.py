@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from lsp.api.infilling import Infilling
 from lsp.api.models import Models, Served, split_name
 from lsp.api.refused import RefusedError
+from lsp.api.shapes import Chosen
 from lsp.api.stops import Stops, read_stops
 from lsp.api.toolcalls import Called, ToolCalls
 from lsp.api.workspaces import Workspace, Workspaces, footnotes
@@ -18,7 +19,7 @@ from lsp.chat.templates import Turn
 from lsp.chat.thinking import Kind, Thinking
 from lsp.completion.prompt import CHARS_PER_TOKEN, Base
 from lsp.engine.client import EngineClient, Generation
-from lsp.engine.protocol import MAX_TOKENS, Control, Segment, Special, Text, Usage
+from lsp.engine.protocol import MAX_TEMPERATURE, MAX_TOKENS, Control, Sampling, Segment, Special, Text, Usage
 
 # Of the context, an answer of unstated length may take so much.
 _ANSWER_SHARE = 0.25
@@ -59,22 +60,35 @@ def joined(events: Iterable[Event], kind: Kind) -> str:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Where an answer ends: behind so many tokens (None: as midline chooses), or before any of these texts."""
+class Wish:
+    """How an answer is to be.
+
+    Args:
+        tokens: it ends behind so many; None: as midline chooses.
+        stops: it ends before any of these texts.
+        sampling: how its tokens are chosen; None: greedily.
+    """
 
     tokens: int | None = None
     stops: tuple[str, ...] = ()
+    sampling: Sampling | None = None
 
     @classmethod
-    def of(cls, tokens: int | None, stop: str | Sequence[str] | None) -> Limits:
-        """As a request has them; -1 and -2, which llama.cpp and Ollama take for no limit, are none.
+    def of(cls, tokens: int | None, stop: str | Sequence[str] | None, chosen: Chosen) -> Wish:
+        """As a request has it; -1 and -2, which llama.cpp and Ollama take for no limit, are none.
 
         Raises:
             RefusedError: there is no such limit.
         """
         if tokens is not None and tokens < 1 and tokens not in (-1, -2):
             raise RefusedError(f"max_tokens is {tokens}; allowed: a whole number from 1.", param="max_tokens")
-        return cls(tokens if tokens and tokens > 0 else None, read_stops(stop))
+        sampling = None
+        if chosen.temperature and chosen.temperature > 0:
+            top_p = 1.0 if chosen.top_p is None else chosen.top_p
+            # Some clients send -1 for any seed.
+            seed = chosen.seed if chosen.seed is not None and chosen.seed >= 0 else None
+            sampling = Sampling(min(chosen.temperature, MAX_TEMPERATURE), min(max(top_p, 0.0), 1.0), seed)
+        return cls(tokens if tokens and tokens > 0 else None, read_stops(stop), sampling)
 
 
 @dataclass(frozen=True)
@@ -135,7 +149,7 @@ class Desk:
         return self.models.named(model), await self._workspaces.named(folder or headers.get(WORKSPACE_HEADER, ""))
 
     async def chat(
-        self, model: Served, turns: Sequence[Turn], limits: Limits, tools: Tools, workspace: Workspace | None
+        self, model: Served, turns: Sequence[Turn], wish: Wish, tools: Tools, workspace: Workspace | None
     ) -> Events:
         """Answer a chat; where its last turn is the assistant's, that is gone on with.
 
@@ -154,7 +168,7 @@ class Desk:
         begun: list[Segment] = [Text(written)] if written else [Control(forced)] if forced else []
         thinking = Thinking(prompt.thinking and not begun)
         calls = ToolCalls(tools.names, forced)
-        events = self._generate(model, engine, [*prompt.segments, *begun], limits, thinking, calls)
+        events = self._generate(model, engine, [*prompt.segments, *begun], wish, thinking, calls)
         return _with_footnotes(events, sources) if sources else events
 
     async def _forced(self, model: Served, tools: Tools) -> str:
@@ -170,7 +184,7 @@ class Desk:
         begin = f'{_HERMES}\n{{"name": "'
         return begin if tools.must == "*" else f'{begin}{tools.must}", "arguments": '
 
-    async def continued(self, model: Served, prompt: str, limits: Limits) -> Events:
+    async def continued(self, model: Served, prompt: str, wish: Wish) -> Events:
         """Go on with a text as it is: special tokens that it spells count, and no template is around it.
 
         Raises:
@@ -179,9 +193,9 @@ class Desk:
         engine = await model.engine()
         bos = (await engine.describe()).bos
         begin: list[Segment] = [] if bos and prompt.startswith(bos) else [Special("bos")]
-        return self._generate(model, engine, [*begin, Control(prompt)], limits)
+        return self._generate(model, engine, [*begin, Control(prompt)], wish)
 
-    async def filled(self, model: Served, gap: Gap, limits: Limits, workspace: Workspace | None) -> Events:
+    async def filled(self, model: Served, gap: Gap, wish: Wish, workspace: Workspace | None) -> Events:
         """Fill in a gap.
 
         Raises:
@@ -197,16 +211,16 @@ class Desk:
             )
         if gap.raw:
             segments = Base(gap.prefix, gap.suffix).segments("", facts.layout if facts else "psm")
-            return self._generate(model, engine, segments, limits)
+            return self._generate(model, engine, segments, wish)
         infilling = self._infilling.get((model, workspace))
         if infilling is None or infilling.engine is not engine:
             infilling = self._infilling[model, workspace] = Infilling(engine, model.name, workspace)
-        return self._fill(model, infilling, gap, limits)
+        return self._fill(model, infilling, gap, wish)
 
-    async def _fill(self, model: Served, infilling: Infilling, gap: Gap, limits: Limits) -> Events:
+    async def _fill(self, model: Served, infilling: Infilling, gap: Gap, wish: Wish) -> Events:
         async with model.slots.taken(gap.prefix) as slot:
-            made = await infilling.fill(slot.key, gap.prefix, gap.suffix, gap.path, limits.tokens)
-        stops = Stops(limits.stops)
+            made = await infilling.fill(slot.key, gap.prefix, gap.suffix, gap.path, wish.tokens)
+        stops = Stops(wish.stops)
         if text := stops.feed(made.text) + stops.finish():
             yield Piece(text)
         yield End("stop", made.usage)
@@ -216,7 +230,7 @@ class Desk:
         model: Served,
         engine: EngineClient,
         segments: list[Segment],
-        limits: Limits,
+        wish: Wish,
         thinking: Thinking | None = None,
         calls: ToolCalls | None = None,
     ) -> Events:
@@ -226,11 +240,12 @@ class Desk:
             generation = engine.generate(
                 slot.key,
                 segments,
-                max_tokens=_most_tokens(limits.tokens, whole, engine.state.n_ctx),
+                max_tokens=_most_tokens(wish.tokens, whole, engine.state.n_ctx),
                 priority="guest",
+                sampling=wish.sampling,
             )
             try:
-                async for event in _read(generation, Stops(limits.stops), thinking, calls or ToolCalls(())):
+                async for event in _read(generation, Stops(wish.stops), thinking, calls or ToolCalls(())):
                     yield event
             finally:
                 generation.cancel()

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from lsp import __version__
 from lsp.api.chats import tools_of, turns_of
-from lsp.api.desk import PATH_HEADER, Desk, End, Event, Gap, Limits, Piece, Tools, joined
+from lsp.api.desk import PATH_HEADER, Desk, End, Event, Gap, Piece, Tools, Wish, joined
 from lsp.api.embeddings import Embeddings
 from lsp.api.models import Served, split_name
 from lsp.api.refused import RefusedError
@@ -75,11 +75,11 @@ class OllamaApi:
         _refuse_format(wanted.format)
         model, workspace = await self._desk.named(wanted.model, request.headers)
         writer = ChatWriter(model.name)
-        limits = _limits(wanted.options)
+        wish = _wish(wanted.options)
         if not wanted.messages:
             return await _load(model, writer)
         turns, tools = turns_of(wanted.messages), tools_of(wanted.tools, None)
-        starting = self._desk.chat(model, turns, limits, tools, workspace)
+        starting = self._desk.chat(model, turns, wish, tools, workspace)
         return Reply(starting, writer, stream=wanted.stream is not False)
 
     async def generate(self, request: Request) -> Response:
@@ -89,19 +89,19 @@ class OllamaApi:
         if wanted.images:
             raise RefusedError("Models here read text only, no images.", "Send text.", param="images")
         model, workspace = await self._desk.named(wanted.model, request.headers)
-        limits = _limits(wanted.options)
+        wish = _wish(wanted.options)
         writer = GenerateWriter(model.name)
         if not wanted.prompt and not wanted.suffix:
             return await _load(model, writer)
         if wanted.suffix:
             gap = Gap(wanted.prompt, wanted.suffix, request.headers.get(PATH_HEADER, ""), bool(wanted.raw))
-            starting = self._desk.filled(model, gap, limits, workspace)
+            starting = self._desk.filled(model, gap, wish, workspace)
         elif wanted.raw:
-            starting = self._desk.continued(model, wanted.prompt, limits)
+            starting = self._desk.continued(model, wanted.prompt, wish)
         else:
             system = [Turn("system", wanted.system)] if wanted.system else []
             asked = [*system, Turn("user", wanted.prompt)]
-            starting = self._desk.chat(model, asked, limits, Tools(), workspace)
+            starting = self._desk.chat(model, asked, wish, Tools(), workspace)
         return Reply(starting, writer, stream=wanted.stream is not False)
 
     async def embed(self, request: Request) -> Response:
@@ -131,9 +131,9 @@ async def _load(model: Served, writer: _LinesWriter) -> Response:
     return JSONResponse(writer.whole([End("stop", Usage())]) | {"done_reason": "load"})
 
 
-def _limits(options: Options | None) -> Limits:
+def _wish(options: Options | None) -> Wish:
     given = options or Options()
-    return Limits.of(given.num_predict, given.stop)
+    return Wish.of(given.num_predict, given.stop, given)
 
 
 def _refuse_format(form: str | dict[str, Any] | None) -> None:

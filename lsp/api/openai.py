@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lsp.api.chats import tools_of, turns_of
-from lsp.api.desk import PATH_HEADER, Desk, End, Event, Events, Gap, Limits, Piece, joined
+from lsp.api.desk import PATH_HEADER, Desk, End, Event, Events, Gap, Piece, Wish, joined
 from lsp.api.embeddings import Embeddings
 from lsp.api.refused import RefusedError
 from lsp.api.replies import Reply, as_json
@@ -61,11 +61,11 @@ class OpenAiApi:
                 "response_format may only be text.", "Say in the prompt what you want.", param="response_format"
             )
         tokens = wanted.max_completion_tokens if wanted.max_tokens is None else wanted.max_tokens
-        limits = Limits.of(tokens, wanted.stop)
+        wish = Wish.of(tokens, wanted.stop, wanted)
         turns, tools = turns_of(wanted.messages), tools_of(wanted.tools, wanted.tool_choice)
         model, workspace = await self._desk.named(wanted.model, request.headers)
         writer = ChatWriter(model.name, usage=_wants_usage(wanted))
-        return Reply(self._desk.chat(model, turns, limits, tools, workspace), writer, stream=bool(wanted.stream))
+        return Reply(self._desk.chat(model, turns, wish, tools, workspace), writer, stream=bool(wanted.stream))
 
     async def completions(self, request: Request) -> Response:
         """A text gone on with, or a gap in it filled."""
@@ -84,15 +84,15 @@ class OpenAiApi:
             )
         if wanted.echo:
             raise RefusedError("echo is not supported.", "Leave it out.", param="echo")
-        limits = Limits.of(wanted.max_tokens, wanted.stop)
+        wish = Wish.of(wanted.max_tokens, wanted.stop, wanted)
         model, workspace = await self._desk.named(wanted.model, request.headers)
         starting: Coroutine[Any, Any, Events]
         if wanted.suffix or fim:
             path = request.headers.get(PATH_HEADER, "")
             gap = Gap(wanted.prompt, wanted.suffix or "", path, bool(wanted.raw))
-            starting = self._desk.filled(model, gap, limits, workspace)
+            starting = self._desk.filled(model, gap, wish, workspace)
         else:
-            starting = self._desk.continued(model, wanted.prompt, limits)
+            starting = self._desk.continued(model, wanted.prompt, wish)
         kind = ChatWriter if fim else CompletionWriter
         return Reply(starting, kind(model.name, usage=_wants_usage(wanted)), stream=bool(wanted.stream))
 

@@ -83,7 +83,15 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = False
 
 
-class _Sampling(msgspec.Struct, kw_only=True):
+class Chosen(msgspec.Struct, kw_only=True):
+    """How tokens are chosen; without a temperature, greedily."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+
+
+class _Wanted(Chosen, kw_only=True):
     """What both of OpenAI's kinds of request have in common."""
 
     model: str
@@ -97,7 +105,7 @@ class _Sampling(msgspec.Struct, kw_only=True):
     raw: bool | None = False
 
 
-class ChatRequest(_Sampling, kw_only=True):
+class ChatRequest(_Wanted, kw_only=True):
     """``POST /v1/chat/completions``."""
 
     messages: list[Message]
@@ -109,7 +117,7 @@ class ChatRequest(_Sampling, kw_only=True):
     functions: list[Any] | None = None
 
 
-class CompletionRequest(_Sampling, kw_only=True):
+class CompletionRequest(_Wanted, kw_only=True):
     """``POST /v1/completions`` and ``/v1/fim/completions``."""
 
     prompt: str | list[Any]
@@ -134,7 +142,7 @@ class OldEmbeddingRequest(msgspec.Struct, kw_only=True):
     prompt: str
 
 
-class Options(msgspec.Struct):
+class Options(Chosen, kw_only=True):
     """Those of Ollama's that count."""
 
     num_predict: int | None = None

@@ -30,6 +30,7 @@ from lsp.engine.protocol import (
     Priority,
     Recall,
     Recalled,
+    Sampling,
     Segment,
     State,
     Token,
@@ -147,10 +148,20 @@ class EngineClient:
         branches: int = 1,
         priority: Priority = "completion",
         movable: bool = False,
+        sampling: Sampling | None = None,
     ) -> Generation:
         """Ask for a generation; see ``protocol.Generate``."""
         request = Generate(
-            next(self._ids), key, list(prompt), max_tokens, heal, branches, priority, movable, self.config.adapters
+            next(self._ids),
+            key,
+            list(prompt),
+            max_tokens,
+            heal,
+            branches,
+            priority,
+            movable,
+            self.config.adapters,
+            sampling,
         )
         generation = Generation(request.id, self._send)
         if self._writer is None:

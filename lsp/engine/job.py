@@ -7,8 +7,12 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import get_args
 
+import numpy as np
+
 from lsp.engine.protocol import EngineMessage, Failed, Generate, Priority, Usage, Why
 from lsp.engine.run import Run
+from lsp.engine.sampling import Choice, Logits, best, drawn
+from lsp.engine.vocabulary import TokenIds
 
 _RANKS = {priority: rank for rank, priority in enumerate(get_args(Priority))}
 
@@ -36,6 +40,16 @@ class Job:
     why: Why = "first_use"
     cancelled: bool = False
     runs: list[Run] = field(default_factory=list)
+    _random: np.random.Generator | None = None
+
+    def choose(self, logits: Logits, eog: TokenIds, allowed: TokenIds | None, count: int) -> list[Choice]:
+        """The next tokens, as the request wants them chosen; see `lsp.engine.sampling`."""
+        sampling = self.request.sampling
+        if sampling is None:
+            return best(logits, eog, allowed, count)
+        if self._random is None:
+            self._random = np.random.default_rng(sampling.seed)
+        return [drawn(logits, eog, allowed, sampling, self._random)]
 
     @property
     def rank(self) -> int:

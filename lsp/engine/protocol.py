@@ -21,6 +21,7 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 # What is beyond these isn't meant, and would keep the engine busy for minutes.
 MAX_TOKENS = 65_536
 MAX_BRANCHES = 16
+MAX_TEMPERATURE = 5.0
 
 StateName = Literal["starting", "ready", "busy", "restarting", "failed", "disabled"]
 SpecialName = Mark
@@ -65,8 +66,22 @@ class Control(msgspec.Struct, tag="control", frozen=True):
 Segment = Special | Text | Control
 
 
+class Sampling(msgspec.Struct, frozen=True):
+    """How tokens are drawn at random: nucleus sampling (Holtzman et al. 2020, arXiv:1904.09751).
+
+    Args:
+        temperature: what logits are divided by; the greater, the more even the odds.
+        top_p: only the likeliest tokens are drawn from that have so much of the probability together.
+        seed: the same seed draws the same tokens from the same logits; None: any.
+    """
+
+    temperature: Annotated[float, msgspec.Meta(gt=0, le=MAX_TEMPERATURE)]
+    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    seed: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
 class Generate(msgspec.Struct, tag="generate"):
-    """Continue ``prompt`` greedily.
+    """Continue ``prompt``.
 
     Args:
         id: chosen by the client, unique on its connection.
@@ -79,6 +94,7 @@ class Generate(msgspec.Struct, tag="generate"):
         movable: what the sequence holds of the prompt may be moved to where it stands now, as when a conversation's
             oldest turns go. It keeps a memory of them, so that the answer may differ from one computed from scratch.
         adapters: what the model's weights are changed by for this request.
+        sampling: how tokens are drawn, of one branch; None: the likeliest is taken.
     """
 
     id: int
@@ -90,6 +106,7 @@ class Generate(msgspec.Struct, tag="generate"):
     priority: Priority = "completion"
     movable: bool = False
     adapters: Annotated[tuple[Adapter, ...], msgspec.Meta(max_length=MAX_ADAPTERS)] = ()
+    sampling: Sampling | None = None
 
 
 class Cancel(msgspec.Struct, tag="cancel"):

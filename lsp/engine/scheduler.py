@@ -312,7 +312,7 @@ class Scheduler:
     def _draft(self, job: Job, run: Run, count: int) -> None:
         """Add guesses to a step that decodes one sequence; several at once fill the batch with better things."""
         room = job.request.max_tokens - run.generated
-        first = run.branch == 0 and run.generated
+        first = run.branch == 0 and run.generated and job.request.sampling is None
         if first and count == len(run.pending) == 1 and not run.heal and room > 1 and self._llama.cuttable:
             run.draft = self.drafter.guess(self.ledger.tokens(run.seq) + run.pending, run.copying)[: room - 1]
 
@@ -378,7 +378,7 @@ class Scheduler:
             return
         allowed = self._spelling(run.heal) if run.heal else None
         wanted = job.request.branches if not run.generated else 1
-        choices = best(self._llama.logits(index), self._eog, allowed, wanted)
+        choices = job.choose(self._llama.logits(index), self._eog, allowed, wanted)
         if math.isnan(choices[0].logprob):
             self._end(job, no_numbers(job))
             return
