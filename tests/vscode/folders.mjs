@@ -27,6 +27,7 @@ export async function several_folders_have_a_server_each(bench) {
   fs.writeFileSync(path.join(root, 'beta', '.vscode', 'settings.json'), JSON.stringify(own));
   const folders = Object.keys(CODE).map((name) => ({ path: name }));
   fs.writeFileSync(path.join(root, 'both.code-workspace'), JSON.stringify({ folders, settings: {} }));
+  await bench.awaitStatus(/^(check|sync) midline$/); // or the server of the window before would still be counted
   const before = bench.wire().length;
   const said = (method) => bench.wire().slice(before).filter(({ message }) => message.method === method).map(({ message }) => message.params);
   await bench.open(path.join(root, 'both.code-workspace'));
@@ -66,6 +67,8 @@ export async function several_folders_have_a_server_each(bench) {
 export async function a_folder_of_very_many_files(bench) {
   const root = path.join(bench.root, 'very-many');
   const typed = 'smaller = x if x < 0 else -x';
+  await bench.open(); // the window of another scenario may still be there
+  await bench.awaitStatus(/^(check|sync) midline$/);
   await bench.write('usual.py', CODE.alpha);
   await bench.edit('usual.py', 3);
   const usual_key_ms = await bench.measureTyping(typed);
