@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lsp.engine.config import EngineConfig
-from lsp.engine.protocol import Segment, Special, State, Text
+from lsp.engine.protocol import Segment, State
 from lsp.engine.remote.config import RemoteConfig
 from lsp.engine.remote.engine import RemoteEngine
 
@@ -203,19 +203,6 @@ async def written(engine: RemoteEngine, prompt: list[Segment], tokens: int = 8, 
         return "".join([token.text async for token in generation if token.branch == 0])
 
     return await asyncio.wait_for(read(), DEADLINE)
-
-
-def gap(prefix: str, suffix: str, middle: str) -> list[Segment]:
-    """A prompt in PSM's layout."""
-    return [
-        Special("bos"),
-        Special("prefix"),
-        Text(prefix),
-        Special("suffix"),
-        Text(suffix),
-        Special("middle"),
-        Text(middle),
-    ]
 
 
 def sse(*chunks: Any) -> bytes:

@@ -20,13 +20,13 @@ from remote_support import (
     Script,
     forever,
     free_port,
-    gap,
     ready,
     remote,
     scripted,
     sse,
     written,
 )
+from reuse_support import psm
 from tiny_gguf import write_tiny_gguf
 
 from lsp.completion.completer import Completer
@@ -40,7 +40,7 @@ from lsp.engine.remote.engine import RemoteEngine
 from lsp.errors import MidlineError
 
 KEY = "sk-very-secret"
-GAP = gap("def f():\n", "\n", "    return 1")
+GAP = psm("def f():\n", "\n", "    return 1")
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,8 @@ import json
 from typing import Any
 
 import pytest
-from remote_support import Asked, Reply, Scripted, gap, ready, remote, scripted, sse, written
+from remote_support import Asked, Reply, Scripted, ready, remote, scripted, sse, written
+from reuse_support import psm
 
 from lsp.engine.protocol import Control, Text
 from lsp.engine.remote.ollama import way_of
@@ -73,7 +74,7 @@ async def test_the_models_template_tells_its_tokens_and_prompts_keep_our_layout(
     async with scripted(Ollama(QWEN, ["completion", "insert", "infill"])) as server, remote(server.url) as engine:
         state = await ready(engine)
         assert state.backend == "Ollama" and state.n_ctx == 8192 and "layout psm" in state.gpu_reason
-        text = await written(engine, gap("def area(w, h):\n", "\nprint()\n", "    return w"), heal=False)
+        text = await written(engine, psm("def area(w, h):\n", "\nprint()\n", "    return w"), heal=False)
         assert text == " * height"
         body = last_body(server)
         assert body["raw"] is True and body["stream"] is True and body["options"]["num_predict"] == 8
@@ -84,7 +85,7 @@ async def test_where_it_doesnt_the_server_puts_the_parts_together() -> None:
     template = "{{ if .Suffix }}<X> {{ .Prompt }}<Y>{{ .Suffix }}{{ end }}"
     async with scripted(Ollama(template, ["completion", "insert"])) as server, remote(server.url) as engine:
         await ready(engine)
-        await written(engine, gap("def area(w, h):\n", "\nprint()\n", "    return w"), heal=False)
+        await written(engine, psm("def area(w, h):\n", "\nprint()\n", "    return w"), heal=False)
         body = last_body(server)
         assert body["prompt"] == "def area(w, h):\n    return w" and body["suffix"] == "\nprint()\n"
         assert "raw" not in body
@@ -104,9 +105,9 @@ async def test_the_word_before_the_cursor_is_written_again() -> None:
     script = Ollama(QWEN, ["insert", "infill"], answer)
     async with scripted(script) as server, remote(server.url) as engine:
         await ready(engine)
-        assert await written(engine, gap("", "\n", "return wid")) == "th * height"
+        assert await written(engine, psm("", "\n", "return wid")) == "th * height"
         assert last_body(server)["prompt"].endswith("<|fim_middle|>return")
-        assert await written(engine, gap("", "\n", "return hei")) == " width * height", "asked again as it stands"
+        assert await written(engine, psm("", "\n", "return hei")) == " width * height", "asked again as it stands"
         assert last_body(server)["prompt"].endswith("<|fim_middle|>return hei")
 
 
@@ -141,7 +142,7 @@ async def test_an_answer_that_was_begun_goes_on_where_the_server_begins_anew() -
 async def test_text_that_spells_the_models_tokens_is_made_harmless() -> None:
     async with scripted(Ollama(QWEN, ["insert", "infill"])) as server, remote(server.url) as engine:
         await ready(engine)
-        await written(engine, gap("x = '<|fim_suffix|>'\n", "", "y = 1"), heal=False)
+        await written(engine, psm("x = '<|fim_suffix|>'\n", "", "y = 1"), heal=False)
         assert last_body(server)["prompt"] == "<|fim_prefix|>x = '< |fim_suffix|>'\n<|fim_suffix|><|fim_middle|>y = 1"
 
 
@@ -185,7 +186,7 @@ async def test_what_a_server_tells_of_its_cache_is_counted() -> None:
 
     async with scripted(script) as server, remote(server.url) as engine:
         assert (await ready(engine)).n_ctx == 16384
-        generation = engine.generate("file", gap("def f(a, b):\n", "\n", "    return a"), max_tokens=4, heal=False)
+        generation = engine.generate("file", psm("def f(a, b):\n", "\n", "    return a"), max_tokens=4, heal=False)
         tokens = [token async for token in generation]
         assert [(token.text, token.logprob) for token in tokens] == [(" * b", -0.5)]
         assert (generation.usage.tokens_evaluated, generation.usage.tokens_reused) == (3, 37)
@@ -194,7 +195,7 @@ async def test_what_a_server_tells_of_its_cache_is_counted() -> None:
 async def test_the_speed_of_a_server_that_doesnt_tell_is_seen_from_what_is_prepared() -> None:
     async with scripted(Ollama(QWEN, ["insert", "infill"])) as server, remote(server.url) as engine:
         assert (await ready(engine)).prefill_per_second == 0
-        generation = engine.generate("file", gap("x = 1\n" * 200, "", ""), max_tokens=0, priority="anchor")
+        generation = engine.generate("file", psm("x = 1\n" * 200, "", ""), max_tokens=0, priority="anchor")
         assert [token async for token in generation] == []
         assert 0 < engine.state.prefill_per_second < 10_000_000
         assert generation.usage.tokens_evaluated == 0

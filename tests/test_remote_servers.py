@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from remote_support import DEADLINE, gap, llama_cpp_python, llama_server, ready, remote, written
+from remote_support import DEADLINE, llama_cpp_python, llama_server, ready, remote, written
+from reuse_support import psm
 from tiny_gguf import write_tiny_gguf
 
 from lsp.chat.answer import Answerer, Question
@@ -80,7 +81,7 @@ async def test_a_key_costs_one_token_where_the_server_reads_tokens(llama: str) -
         line = "    return width"
         costs = []
         for end in range(4, len(line)):
-            generation = engine.generate("file", gap(BEFORE, AFTER, line[:end]), max_tokens=1)
+            generation = engine.generate("file", psm(BEFORE, AFTER, line[:end]), max_tokens=1)
             async for _ in generation:
                 pass
             costs.append(generation.usage.tokens_evaluated)
@@ -102,20 +103,20 @@ async def test_characters_of_several_tokens_are_healed_and_come_whole(llama: str
     async with remote(llama) as engine:
         await ready(engine)
         names = "猫 = '🐈‍⬛'\n犬 = '🐕'\n猫"
-        text = await written(engine, gap("", "\n", f"{names} = '🐈"), tokens=6)
+        text = await written(engine, psm("", "\n", f"{names} = '🐈"), tokens=6)
         assert "\ufffd" not in text
 
 
 async def test_half_a_character_is_no_reason_to_fail(server: str) -> None:
     async with remote(server) as engine:
         await ready(engine)
-        await written(engine, gap(f"x = '\ud83d'\n{BEFORE}", AFTER, "    return "), tokens=2)
+        await written(engine, psm(f"x = '\ud83d'\n{BEFORE}", AFTER, "    return "), tokens=2)
 
 
 async def test_alternatives_come_apart(server: str) -> None:
     async with remote(server) as engine:
         await ready(engine)
-        generation = engine.generate("file", gap(BEFORE, AFTER, "    return "), max_tokens=4, branches=2)
+        generation = engine.generate("file", psm(BEFORE, AFTER, "    return "), max_tokens=4, branches=2)
         texts = ["", ""]
         async for token in generation:
             texts[token.branch] += token.text
@@ -125,7 +126,7 @@ async def test_alternatives_come_apart(server: str) -> None:
 async def test_cancelling_frees_the_server_at_once(server: str) -> None:
     async with remote(server) as engine:
         await ready(engine)
-        long = engine.generate("file", gap("# all numbers: 1, 2, 3,", "", " 4,"), max_tokens=1500)
+        long = engine.generate("file", psm("# all numbers: 1, 2, 3,", "", " 4,"), max_tokens=1500)
         async for _ in long:
             long.cancel()
             break
@@ -133,7 +134,7 @@ async def test_cancelling_frees_the_server_at_once(server: str) -> None:
             pass
         assert long.reason == "cancelled"
         # Were it still computing, this would wait for more than a minute.
-        assert await asyncio.wait_for(written(engine, gap(BEFORE, AFTER, "    return "), tokens=3), 45)
+        assert await asyncio.wait_for(written(engine, psm(BEFORE, AFTER, "    return "), tokens=3), 45)
 
 
 async def test_a_conversation_keeps_its_roles(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,9 +197,9 @@ async def test_what_is_prepared_makes_room_on_a_server_with_one_place(installed_
             await ready(engine)
             assert engine._found and engine._found.facts.slots == 1
             long = "x = 1\n" * 60
-            prepared = engine.generate("file#2", gap(long, AFTER, ""), max_tokens=0, priority="anchor")
+            prepared = engine.generate("file#2", psm(long, AFTER, ""), max_tokens=0, priority="anchor")
             await asyncio.sleep(0.3)
-            assert await written(engine, gap(BEFORE, AFTER, "    return "), tokens=3)
+            assert await written(engine, psm(BEFORE, AFTER, "    return "), tokens=3)
             async for _ in prepared:
                 pass
             assert prepared.reason == "cancelled"

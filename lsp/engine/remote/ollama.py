@@ -101,17 +101,14 @@ class Ollama:
             ways.append(Way("psm"))
         return Facts("Ollama", self._model, context_of(length or None, self._n_ctx), 1, tuple(ways), ROLES)
 
-    async def stream(self, task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
+    def stream(self, task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
         """As `Server.stream`."""
         raw = {"raw": True} if task.way and task.way.marks else {}
-        pieces = answered(
+        return answered(
             task,
             lambda body: self._pieces("/api/generate", body | raw, task, outcome),
             lambda body: self._pieces("/api/chat", body, task, outcome),
         )
-        async with aclosing(pieces) as shown:
-            async for piece in shown:
-                yield piece
 
     async def _pieces(
         self, path: str, body: dict[str, Any], task: Task, outcome: Outcome

@@ -98,16 +98,13 @@ class OpenAi:
         ways = ways_by_name(self._model)
         return Facts("OpenAI API", self._model, context_of(length, self._n_ctx), 1, ways, ROLES)
 
-    async def stream(self, task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
+    def stream(self, task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
         """As `Server.stream`."""
-        pieces = answered(
+        return answered(
             task,
             lambda body: self._completed(body, task, outcome),
             lambda body: self._pieces("/v1/chat/completions", body, task, outcome),
         )
-        async with aclosing(pieces) as shown:
-            async for piece in shown:
-                yield piece
 
     async def _completed(self, body: dict[str, Any], task: Task, outcome: Outcome) -> AsyncGenerator[Piece, None]:
         """Pieces with their probabilities, where the server tells them."""

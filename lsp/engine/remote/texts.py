@@ -25,7 +25,7 @@ Answer = Callable[[str], AsyncGenerator[Piece, None]]
 Ask = Callable[[dict[str, Any]], AsyncGenerator[Piece, None]]
 
 
-async def answered(task: Task, infill: Ask, chat: Ask) -> AsyncGenerator[Piece, None]:
+def answered(task: Task, infill: Ask, chat: Ask) -> AsyncGenerator[Piece, None]:
     """A task's answer.
 
     Args:
@@ -37,14 +37,12 @@ async def answered(task: Task, infill: Ask, chat: Ask) -> AsyncGenerator[Piece, 
         messages = messages_of(task.prompt)
         begun = messages.pop()["content"] if messages and messages[-1]["role"] == "assistant" else ""
         pieces = chat({"messages": messages})
-        pieces = without_opening(begun, pieces) if begun else pieces
-    else:
-        last = task.prompt[-1]
-        middle = last.text if isinstance(last, Text) else ""
-        pieces = healed(middle, lambda middle: infill(_gap(task, middle))) if task.heal else infill(_gap(task, middle))
-    async with aclosing(pieces) as shown:
-        async for piece in shown:
-            yield piece
+        return without_opening(begun, pieces) if begun else pieces
+    last = task.prompt[-1]
+    middle = last.text if isinstance(last, Text) else ""
+    if task.heal:
+        return healed(middle, lambda middle: infill(_gap(task, middle)))
+    return infill(_gap(task, middle))
 
 
 def _gap(task: Task, middle: str) -> dict[str, Any]:
