@@ -68,7 +68,7 @@ class Worker:
         self._state = State("starting", "loading the model", pid=os.getpid(), backend=backend_features())
         self._loaded: _Loaded | None = None
         self._waiting: list[tuple[int, Generate, Emit]] = []  # for the model to be loaded
-        self._facts: ChatFacts | None = None
+        self.chat_facts: ChatFacts | None = None  # how it is chatted with; not before it was loaded for the first time
         self._asleep = False
         self._stopped = False
         self._rest: asyncio.TimerHandle | None = None
@@ -116,11 +116,6 @@ class Worker:
             self._loaded.scheduler.recall(request_id, key, partial(self._soon, emit))
         else:
             emit(Recalled(request_id, {}))
-
-    @property
-    def chat_facts(self) -> ChatFacts | None:
-        """How the model is chatted with; None before it was loaded for the first time."""
-        return self._facts
 
     def leave(self, client: int) -> None:
         """A client has gone, and its requests with it."""
@@ -252,7 +247,7 @@ class Worker:
         if self._stopped:  # nobody waited for it
             self._release()
             return
-        self._facts = loaded.llama.chat_facts
+        self.chat_facts = loaded.llama.chat_facts
         self._update(
             state="ready",
             detail="",
